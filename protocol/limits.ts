@@ -1,0 +1,34 @@
+/**
+ * Every bound that all members must share, in one place. Bounds of one node only (queues, rates, timeouts of its own) stand in
+ * `config/`. docs/limits.md says what happens at each; a test keeps that page and this file equal.
+ */
+export const LIMITS = {
+  /** Largest transaction, bytes of the whole encoding (ledger.md §2). Beyond: TX_TOO_LARGE. */
+  transactionBytesMax: 64 * 1024,
+  /** How far `validUntil` may lie ahead of block time, ms (ledger.md §2). Beyond: TX_VALIDITY_TOO_LONG. */
+  transactionValidityMsMax: 3_600_000,
+  /** Nonce of a transaction, bytes. */
+  nonceBytes: 16,
+  /** Transactions per Merkle tree (ledger.md §4). */
+  treeTransactionsMax: 1000,
+  /** Transactions per block: 8 trees. */
+  blockTransactionsMax: 8000,
+  /** Bytes of all transactions of a block together. */
+  blockBytesMax: 2 * 1024 * 1024,
+  /** Bytes of a block header's encoding. */
+  headerBytesMax: 1024,
+  /** Members of a consortium. */
+  membersMax: 64,
+  /** Characters of names (member, network, manufacturer, model …). */
+  nameCharactersMax: 64,
+  /** Key of a namespace entry, UTF-16 units. */
+  stateKeyCharactersMax: 256,
+  /** Value of a namespace entry, bytes. */
+  stateValueBytesMax: 60 * 1024,
+  /** Entries of the whole BKVS: bounds the memory of the state tree (about 110 bytes each). Beyond: STATE_FULL. */
+  stateEntriesMax: 4_000_000,
+  /** Anomaly events in one report. */
+  reportEventsMax: 64,
+  /** A small consensus message, bytes: 64 signatures and their frame. */
+  consensusMessageBytesMax: 64 * 1024,
+} as const

@@ -1,0 +1,80 @@
+/**
+ * The member set and the parameters of an era: who votes, how many votes decide, and the times that agreement rests on
+ * (agreement.md §1). The hash of both stands in every header; a block that changes either ends its era (§5.5).
+ */
+import { toHex } from './bytes.ts'
+import { bytes, encodeAs, integer, list, record, type TypeOf, text } from './codec.ts'
+import { sha3 } from './crypto.ts'
+import { LIMITS } from './limits.ts'
+
+/** A 33-byte compressed key in lower-case hexadecimal: the name of a member or device wherever a map needs one. */
+export type PublicKeyHex = string
+
+/** One organisation's node. */
+export type Member = TypeOf<typeof memberCodec>
+const memberCodec = record({
+  /** Shown to people; trusted by nothing. */
+  name: text(LIMITS.nameCharactersMax, { min: 1, pattern: /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u }),
+  /** Compressed secp256k1 key, 33 bytes; also the libp2p identity. */
+  publicKey: bytes(33),
+})
+
+/** What an era fixes. Times in milliseconds. */
+export type Parameters = TypeOf<typeof parametersCodec>
+const parametersCodec = record({
+  /** Percentage of members that makes a quorum, 51 … 100. */
+  percent: integer(51, 100),
+  /** Δ: bound on delivering one small message between honest, live members. */
+  deltaMs: integer(10, 60_000),
+  /** Blocks of a leader's term; the last closes the view. */
+  termBlocks: integer(1, 10_000),
+  /** An idle leader proposes an empty block this long after the last. */
+  heartbeatMs: integer(50, 600_000),
+  /** What fetching one block's body may take, allowed before a leader is blamed. */
+  bodyAllowanceMs: integer(0, 600_000),
+  /** Most doublings of the progress timeout. */
+  timeoutDoublingsMax: integer(0, 20),
+  /** How long a leader may pass over a transaction while taking later ones (censorship, §4.4). */
+  inclusionTimeoutMs: integer(100, 3_600_000),
+  /** How far a block's time may be ahead of a member's clock. */
+  clockDriftMs: integer(0, 600_000),
+})
+
+/** Members and parameters of one era. */
+export type MemberSet = TypeOf<typeof memberSetCodec>
+export const memberSetCodec = record({
+  members: list(memberCodec, LIMITS.membersMax, 1),
+  parameters: parametersCodec,
+})
+
+/** SHA3-256 of the set's encoding: the header fields `memberSetHash` and `nextMemberSetHash`. */
+export const memberSetHash = (set: MemberSet): Uint8Array => sha3(encodeAs(memberSetCodec, set))
+
+/** Sizes of agreement.md §1 for `n` members. */
+export type QuorumSizes = {
+  /** members */ n: number
+  /** quorum */ q: number
+  /** tolerated liars */ f: number
+  /** strong quorum */ s: number
+}
+
+/** Quorum, faults and strong quorum for `n` members at `percent` (agreement.md §1). */
+export function quorumSizes(n: number, percent: number): QuorumSizes {
+  const q = Math.max(Math.floor(n / 2) + 1, Math.ceil((percent * n) / 100))
+  const f = n - q
+  return { n, q, f, s: Math.floor((n + f) / 2) + 1 }
+}
+
+/** Leader of a view: `members[view mod n]` (agreement.md §1). */
+export const leaderOf = (view: number, n: number): number => view % n
+
+/** Lookup from a compressed key to its index in the set. Throws `RangeError` when two members share a key. */
+export function memberIndex(set: MemberSet): ReadonlyMap<PublicKeyHex, number> {
+  const index = new Map<PublicKeyHex, number>()
+  set.members.forEach((member, i) => {
+    const key = toHex(member.publicKey)
+    if (index.has(key)) throw new RangeError(`members ${index.get(key)} and ${i} share one key`)
+    index.set(key, i)
+  })
+  return index
+}
