@@ -1,0 +1,226 @@
+/**
+ * Stage: before everything. THE table of settings: type, default, unit, range, comment. The TOML that `init` writes, the
+ * documentation, the names of environment variables, the checks and the type `NodeConfig` are all derived from it.
+ * Invariants: bounds here are one node's own (those that members share stand in `protocol/limits.ts`); no setting holds a secret,
+ * secrets are files named by `*_file` settings; every default passes its own check (a test says so).
+ */
+import {
+  hostPort,
+  type Kind,
+  type Listen,
+  listenAddress,
+  listOf,
+  oneOf,
+  type PeerEntry,
+  path,
+  peerAddress,
+  peerEntry,
+  text,
+  trueOrFalse,
+  wholeNumber,
+} from './kinds.ts'
+
+/** One row of the table. */
+export type Setting<T> = {
+  readonly kind: Kind<T>
+  readonly default: T
+  /** What it does and when to change it; written above the key in config.toml. */
+  readonly comment: string
+  /** Unit of a number: ms, s, bytes, … */
+  readonly unit?: string
+  /** The value names a file that holds a secret: the file must be readable by its owner only. */
+  readonly secretFile?: true
+}
+
+const setting = <T>(kind: Kind<T>, standard: T, comment: string, more: { unit?: string; secretFile?: true } = {}) =>
+  ({ kind, default: standard, comment, ...more }) satisfies Setting<T>
+
+const MEBIBYTE = 1024 * 1024
+const MEMBER_NAME = /^[\p{L}\p{N}][\p{L}\p{N} ._-]{0,63}$/u
+const nothing = <T>(): readonly T[] => Object.freeze([])
+const listen = (host: string, port: number): Listen => Object.freeze({ host, port })
+
+/** Section → key → row, in the order in which they are written. Keys are as in TOML; `NodeConfig` has them in camel case. */
+export const SETTINGS = {
+  node: {
+    name: setting(
+      text('1 to 64 letters, digits, spaces, dots, hyphens or underscores', MEMBER_NAME),
+      'althing',
+      'Name of this node in logs and on its pages. For people only: the member is known by its key.',
+    ),
+    data_dir: setting(
+      path,
+      'data',
+      'Folder of the database and of the signing record. Never share or copy a live one.',
+    ),
+  },
+  network: {
+    listen: setting(
+      listOf(listenAddress, 1),
+      Object.freeze(['/ip4/0.0.0.0/tcp/7379']),
+      'Where this node accepts other members and devices.',
+    ),
+    announce: setting(
+      listOf(peerAddress),
+      nothing<string>(),
+      'Addresses that others are told to dial, where they differ from `listen` (NAT, containers).',
+    ),
+    peers: setting(
+      listOf(peerEntry),
+      nothing<PeerEntry>(),
+      'Other members: "<member name>=<multiaddr>", the name as in genesis.json. Several addresses: several entries.',
+    ),
+    connections_max: setting(wholeNumber(4, 4096), 256, 'Open connections altogether; more are refused.'),
+    inbound_per_second_max: setting(
+      wholeNumber(1, 1000),
+      16,
+      'New inbound connections per second and address; more are refused. Devices behind one NAT share an address.',
+    ),
+    dial_timeout_ms: setting(wholeNumber(100, 120_000), 5000, 'How long dialling one address may take.', {
+      unit: 'ms',
+    }),
+  },
+  api: {
+    listen: setting(
+      hostPort,
+      listen('127.0.0.1', 7380),
+      'Where the HTTP API and the explorer answer. It speaks plain HTTP: put TLS in front before leaving loopback.',
+    ),
+    token_secret_file: setting(
+      path,
+      'keys/token.secret',
+      'File with the secret that signs API tokens (HS256), at least 32 bytes.',
+      { secretFile: true },
+    ),
+    issuer: setting(
+      text('1 to 128 visible ASCII characters', /^[\x21-\x7e]{1,128}$/),
+      'althing',
+      'Issuer (iss) that tokens must carry.',
+    ),
+    audience: setting(
+      text('1 to 128 visible ASCII characters', /^[\x21-\x7e]{1,128}$/),
+      'althing-api',
+      'Audience (aud) that tokens must carry.',
+    ),
+    token_lifetime_max_s: setting(
+      wholeNumber(60, 31_536_000),
+      2_592_000,
+      'Longest lifetime of a token that `althing token issue` gives out.',
+      { unit: 's' },
+    ),
+    requests_per_minute_max: setting(
+      wholeNumber(1, 1_000_000),
+      600,
+      'Requests per minute and token (or address, without one); more get 429.',
+    ),
+    body_bytes_max: setting(wholeNumber(1024, 64 * MEBIBYTE), MEBIBYTE, 'Largest request body; larger ones get 413.', {
+      unit: 'bytes',
+    }),
+    request_timeout_ms: setting(wholeNumber(100, 600_000), 30_000, 'How long receiving one request may take.', {
+      unit: 'ms',
+    }),
+  },
+  pool: {
+    bytes_max: setting(
+      wholeNumber(MEBIBYTE, 4096 * MEBIBYTE),
+      64 * MEBIBYTE,
+      'Memory for transactions that wait for a block; beyond it submitters are pushed back.',
+      { unit: 'bytes' },
+    ),
+    count_max: setting(wholeNumber(1, 10_000_000), 50_000, 'Transactions that may wait for a block.'),
+    per_signer_count_max: setting(
+      wholeNumber(1, 10_000_000),
+      2000,
+      'Waiting transactions of any one signer, so that none can fill the pool alone.',
+    ),
+  },
+  store: {
+    disk_free_bytes_min: setting(
+      wholeNumber(0, 1024 * 1024 * MEBIBYTE),
+      1024 * MEBIBYTE,
+      'With less free disk than this the node stops writing before the disk is full.',
+      { unit: 'bytes' },
+    ),
+  },
+  log: {
+    level: setting(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace'), 'info', 'Least severity that is logged.'),
+    format: setting(
+      oneOf('auto', 'json', 'pretty'),
+      'auto',
+      'json: one object per line. pretty: for people. auto: pretty on a terminal, else json.',
+    ),
+  },
+  metrics: {
+    enabled: setting(trueOrFalse, true, 'Serve Prometheus metrics.'),
+    listen: setting(hostPort, listen('127.0.0.1', 7381), 'Where /metrics answers. It asks for no token.'),
+    device_labels: setting(
+      trueOrFalse,
+      false,
+      'One time series per device. Expensive for the metrics server with more than a few hundred devices.',
+    ),
+  },
+  rtu: {
+    segment: setting(
+      text('empty or 1 to 64 lower-case letters, digits, dots or hyphens', /^(?:[a-z0-9][a-z0-9.-]{0,63})?$/),
+      '',
+      'Network segment that this remote terminal unit belongs to. Needed by `althing rtu` only.',
+    ),
+    interval_ms: setting(wholeNumber(100, 86_400_000), 60_000, 'Time from one observation of the device to the next.', {
+      unit: 'ms',
+    }),
+    watch: setting(listOf(path), nothing<string>(), 'Log files that the unit reads for anomalies.'),
+    members: setting(
+      listOf(peerEntry),
+      nothing<PeerEntry>(),
+      'Members that the unit speaks to: "<member name>=<multiaddr>". Two or more, so that one may be away.',
+    ),
+  },
+} as const
+
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
+type Table = typeof SETTINGS
+type ValueOf<S> = S extends { kind: Kind<infer T> } ? T : never
+
+/** The configuration of one node, checked and deeply frozen. Sections and keys of `SETTINGS`, in camel case. */
+export type NodeConfig = {
+  readonly [S in keyof Table]: {
+    readonly [K in keyof Table[S] as Camel<K & string>]: ValueOf<Table[S][K]>
+  }
+}
+
+/** A row with its names. */
+export type SettingRow = Setting<unknown> & {
+  readonly section: string
+  /** Key as in TOML. */
+  readonly key: string
+  /** `section.key`, as flags and messages name it. */
+  readonly name: string
+  /** Property of the section of `NodeConfig`. */
+  readonly property: string
+  /** Environment variable that overrides the file. */
+  readonly environment: string
+}
+
+/** Every row of `SETTINGS` with its names, in the order of the table. */
+export const SETTING_ROWS: readonly SettingRow[] = Object.entries(SETTINGS).flatMap(([section, keys]) =>
+  Object.entries(keys as Record<string, Setting<unknown>>).map(([key, row]) => ({
+    ...row,
+    section,
+    key,
+    name: `${section}.${key}`,
+    property: key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    environment: `ALTHING_${section}_${key}`.toUpperCase(),
+  })),
+)
+
+/** What each section is about, for config.toml and the documentation. */
+export const SECTION_COMMENTS: Readonly<Record<keyof Table, string>> = {
+  node: 'This node.',
+  network: 'Links to other members and to devices (libp2p over TCP, encrypted).',
+  api: 'HTTP API, tokens and their limits.',
+  pool: 'Transactions that wait for a block.',
+  store: 'The database.',
+  log: 'Logs go to standard error.',
+  metrics: 'Prometheus metrics.',
+  rtu: 'Remote terminal unit: a device that observes itself and its peers (`althing rtu`).',
+}
