@@ -1,0 +1,93 @@
+/**
+ * `device.register`, `device.update`, `device.retire`: the identity of devices, kept by the member that owns them.
+ * Owns 'device/' and the first record under 'trust/'. A device's id is the address of its key, so no one chooses it.
+ */
+import { toHex } from '../../bytes.ts'
+import { record, type TypeOf } from '../../codec.ts'
+import { addressOf } from '../../signature.ts'
+import { deviceId, label, publicKey } from '../fields.ts'
+import { readApiKey } from '../key/record.ts'
+import type { Kind } from '../kind.ts'
+import { startingTrust, writeTrust } from '../trust/record.ts'
+import { capabilitiesCodec, modeCodec, readDevice, segmentCodec, writeDevice } from './record.ts'
+
+const registerPayload = record({
+  publicKey,
+  hardwareId: label,
+  manufacturer: label,
+  model: label,
+  firmware: label,
+  capabilities: capabilitiesCodec,
+  segment: segmentCodec,
+  mode: modeCodec,
+})
+const updatePayload = record({
+  device: deviceId,
+  firmware: label,
+  capabilities: capabilitiesCodec,
+  segment: segmentCodec,
+  mode: modeCodec,
+})
+const retirePayload = record({ device: deviceId })
+
+/** Registers a device for the member of the signing API key. DEVICE_EXISTS, or KEY_EXISTS if the key has another role. */
+export const deviceRegister: Kind<TypeOf<typeof registerPayload>> = {
+  name: 'device.register',
+  describe: 'Registers a device, owned by the member of the signing API key.',
+  signers: ['apiKey'],
+  payload: registerPayload,
+  apply(payload, context, state) {
+    const id = toHex(addressOf(payload.publicKey))
+    if (readDevice(state, id) !== undefined) return 'DEVICE_EXISTS'
+    if (context.members.has(toHex(payload.publicKey)) || readApiKey(state, id) !== undefined) return 'KEY_EXISTS'
+    writeDevice(state, id, {
+      ...payload,
+      owner: context.role.member,
+      status: 'registered',
+      registeredAt: context.height,
+      statusSince: context.height,
+    })
+    writeTrust(state, id, startingTrust(context.trust.initialPpm, context.height))
+    return null
+  },
+}
+
+/**
+ * Replaces what may change over a device's life. DEVICE_UNKNOWN, DEVICE_RETIRED, TX_FORBIDDEN for another member's device.
+ * While it is blacklisted its firmware may be mended but its mode is fixed (DEVICE_BLACKLISTED): only a reinstatement frees it.
+ */
+export const deviceUpdate: Kind<TypeOf<typeof updatePayload>> = {
+  name: 'device.update',
+  describe: 'Replaces firmware, capabilities, segment and mode of a device of the same member.',
+  signers: ['apiKey'],
+  payload: updatePayload,
+  apply(payload, context, state) {
+    const id = toHex(payload.device)
+    const device = readDevice(state, id)
+    if (device === undefined) return 'DEVICE_UNKNOWN'
+    if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
+    if (device.status === 'retired') return 'DEVICE_RETIRED'
+    if (device.status === 'blacklisted' && payload.mode !== device.mode) return 'DEVICE_BLACKLISTED'
+    const { firmware, capabilities, segment, mode } = payload
+    writeDevice(state, id, { ...device, firmware, capabilities, segment, mode })
+    return null
+  },
+}
+
+/** Ends a device's life, for good. DEVICE_UNKNOWN, DEVICE_RETIRED, TX_FORBIDDEN for another member's device. */
+export const deviceRetire: Kind<TypeOf<typeof retirePayload>> = {
+  name: 'device.retire',
+  describe: 'Takes a device of the same member out of service for good.',
+  signers: ['apiKey'],
+  payload: retirePayload,
+  apply(payload, context, state) {
+    const id = toHex(payload.device)
+    const device = readDevice(state, id)
+    if (device === undefined) return 'DEVICE_UNKNOWN'
+    if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
+    if (device.status === 'retired') return 'DEVICE_RETIRED'
+    // A blacklist record stays: a device that was cut off remains so.
+    writeDevice(state, id, { ...device, status: 'retired', statusSince: context.height })
+    return null
+  },
+}

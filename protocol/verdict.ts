@@ -1,0 +1,211 @@
+/**
+ * Verdicts: the one table of everything that a peer, device or API client may do wrong, at every stage of the river.
+ * Invariants: a code never changes its meaning (clients and dashboards rest on it); code, verdict, penalty and HTTP status stand here and
+ * nowhere else, so that no two stages can judge the same thing differently (house.md, "Errors").
+ */
+
+/** What gossip does with a message: pass it on, drop it silently, or drop it and hold it against the peer. */
+export type Judgement = 'accept' | 'ignore' | 'reject'
+
+/** One row of the table. */
+export type Verdict = {
+  readonly verdict: Judgement
+  /** Points against the peer that handed it over, 0 … 100; 100 is what no honest program can send. */
+  readonly penalty: number
+  /** Status of the HTTP answer when an API client did it. */
+  readonly httpStatus: number
+  /** What happened and what to do, for people. */
+  readonly text: string
+}
+
+const row =
+  (verdict: Judgement) =>
+  (penalty: number, httpStatus: number, text: string): Verdict => ({ verdict, penalty, httpStatus, text })
+const accept = row('accept')
+/** For what depends on state, clock or load: an honest peer that is a block ahead or behind may send it. */
+const ignore = row('ignore')
+/** For what is wrong in itself, whatever the receiver knows: an honest peer checks before it passes on. */
+const reject = row('reject')
+
+/** Code → verdict. docs and tests are compared with this table. */
+export const VERDICTS = {
+  OK: accept(0, 202, 'Accepted. Follow the transaction by its id; it counts once a block that holds it is committed.'),
+
+  // Transactions on their own (ledger.md §1, §2).
+  TX_MALFORMED: reject(50, 400, 'Not a transaction: not CBOR, or not of the shape [body, signature]. Encode it anew.'),
+  TX_TOO_LARGE: reject(
+    50,
+    413,
+    'The transaction is larger than 64 KiB. Split it, or store a hash and keep the data elsewhere.',
+  ),
+  TX_NON_CANONICAL: reject(
+    50,
+    400,
+    'The bytes are not the one deterministic CBOR encoding (RFC 8949 §4.2.1) of their value. Use the shortest forms.',
+  ),
+  TX_SIGNATURE: reject(
+    50,
+    400,
+    'The signature recovers to no key: malformed, or S is high. Sign with low S, 65 bytes r, s, recovery id.',
+  ),
+  TX_UNKNOWN_SIGNER: ignore(
+    1,
+    403,
+    'The signature recovers to a key that is no member, authorised API key or registered device of a present member. Either the key is unknown, or the transaction was signed for another chain or altered on its way (which looks the same): check the chain id, then have a member authorise the key.',
+  ),
+  TX_FORBIDDEN: ignore(
+    1,
+    403,
+    'The signer is known but may not do this. See who may sign this kind, and which member owns the subject.',
+  ),
+  TX_UNKNOWN_KIND: ignore(1, 422, 'No such kind of transaction in this version. Look at the published list of kinds.'),
+  TX_PAYLOAD: reject(
+    20,
+    422,
+    'The payload does not have the shape or bounds of its kind. Compare it with the published schema.',
+  ),
+  TX_EXPIRED: ignore(
+    0,
+    410,
+    'validUntil lies before the time of the block. Sign it again with a later validUntil and a new nonce.',
+  ),
+  TX_VALIDITY_TOO_LONG: ignore(
+    1,
+    422,
+    'validUntil lies more than one hour ahead of the time of the block. Choose an earlier one.',
+  ),
+  TX_REPLAYED: ignore(
+    0,
+    409,
+    'This signer has used this nonce in a transaction that has not expired. Use 16 new random bytes.',
+  ),
+
+  // The pool of one node.
+  POOL_DUPLICATE: ignore(
+    0,
+    409,
+    'The pool holds this transaction, or another of the same signer and nonce. Wait for its block.',
+  ),
+  POOL_FULL: ignore(0, 503, 'The pool of this node is full. Try again after the next block, or another node.'),
+  POOL_SIGNER_QUOTA: ignore(
+    1,
+    429,
+    'Too many transactions of this signer wait in the pool. Wait until some are committed.',
+  ),
+
+  // What the state machine refuses (ledger.md §2, §3).
+  STATE_FULL: ignore(0, 507, 'The state holds as many entries as the consortium allows. Delete entries first.'),
+  KEY_EXISTS: ignore(
+    0,
+    409,
+    'The key is in use already, as member key, API key or device key. One key has one role: use another.',
+  ),
+  KEY_UNKNOWN: ignore(0, 404, 'No such API key is authorised. Look at the list of keys of this member.'),
+  KV_UNKNOWN: ignore(0, 404, 'The signer’s namespace has no such key, so there is nothing to delete.'),
+  DEVICE_EXISTS: ignore(
+    0,
+    409,
+    'A device with this key is registered, or was and is retired. Update it, or give the device a new key.',
+  ),
+  DEVICE_UNKNOWN: ignore(0, 404, 'No device with this id is registered. Register it first.'),
+  DEVICE_RETIRED: ignore(
+    1,
+    410,
+    'The device is retired, which is final. A device that returns to service needs a new key.',
+  ),
+  DEVICE_BLACKLISTED: ignore(
+    2,
+    403,
+    'The device is blacklisted. Read its blacklist record; a quorum of members can reinstate it.',
+  ),
+  DEVICE_NOT_BLACKLISTED: ignore(0, 409, 'The device is not blacklisted, so there is nothing to reinstate.'),
+  DEVICE_OBSERVED: ignore(
+    0,
+    409,
+    'The device is in mode observe: scored, never cut off. Its owner can change the mode to enforce.',
+  ),
+  APPROVALS_MISSING: ignore(
+    0,
+    422,
+    'Fewer approvals than a quorum of members, or the blacklisting is not yet in an earlier block. Collect more approvals over [device id, height of blacklisting].',
+  ),
+  APPROVAL_FOREIGN_SIGNER: ignore(
+    1,
+    422,
+    'An approval was not signed by a present member for this device, blacklisting and chain. Sign [device id, height of blacklisting] with a member key.',
+  ),
+  APPROVAL_DUPLICATE_SIGNER: ignore(
+    1,
+    422,
+    'One member approved twice. Each member counts once: remove the second approval.',
+  ),
+  REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
+
+  // Blocks (ledger.md §4).
+  BLOCK_MALFORMED: reject(100, 400, 'Not a block header or body in its one encoding.'),
+  BLOCK_TOO_LARGE: reject(100, 413, 'The transactions of the block are together larger than the limit.'),
+  BLOCK_COUNT: reject(
+    100,
+    422,
+    'The header’s transaction count is not the number of transactions, or above the limit.',
+  ),
+  BLOCK_CHAIN: reject(100, 422, 'The header names another chain id.'),
+  BLOCK_ERA: reject(50, 422, 'The header’s era does not follow from its parent.'),
+  BLOCK_HEIGHT: reject(100, 422, 'The height is not that of the parent plus one.'),
+  BLOCK_PARENT: ignore(
+    0,
+    422,
+    'The parent is not the block that this one should follow, or is not known here yet. Fetch it first.',
+  ),
+  BLOCK_TIME: reject(50, 422, 'The block’s time lies before its parent’s.'),
+  BLOCK_TIME_AHEAD: ignore(
+    1,
+    422,
+    'The block’s time is further ahead of this node’s clock than the drift allowed. Check both clocks.',
+  ),
+  BLOCK_TREES: reject(100, 422, 'treesRoot is not the root over the block’s transactions.'),
+  BLOCK_ROOT: reject(100, 422, 'stateRoot is not the root of the state after this block.'),
+  BLOCK_HISTORY: reject(100, 422, 'historyRoot is not the log root over the earlier blocks.'),
+  BLOCK_TRANSACTION: reject(100, 422, 'The block holds a transaction that the state machine refuses.'),
+  BLOCK_MEMBER_SET: reject(
+    100,
+    422,
+    'A hash of the present or next member set is not the one that follows from the chain.',
+  ),
+  BLOCK_MODULES: reject(100, 422, 'The hash of the active modules is not the one that follows from the chain.'),
+
+  // Certificates (agreement.md §3).
+  CERT_MALFORMED: reject(100, 400, 'Not a certificate in its one encoding.'),
+  CERT_FOREIGN_SIGNER: reject(
+    100,
+    422,
+    'A signature of the certificate recovers to nobody in the member set of its era.',
+  ),
+  CERT_DUPLICATE_SIGNER: reject(100, 422, 'One member signed the certificate twice.'),
+  CERT_NO_QUORUM: reject(100, 422, 'Fewer distinct members signed than make a quorum.'),
+  CERT_STATEMENT: reject(
+    100,
+    422,
+    'The certificate is about another block, slot or kind of statement than the one it was attached to.',
+  ),
+
+  // Messages between members and to them (agreement.md §3).
+  MESSAGE_MALFORMED: reject(50, 400, 'Not a message in its one encoding.'),
+  MESSAGE_TOO_LARGE: reject(50, 413, 'The message is larger than its kind may be.'),
+  MESSAGE_SIGNER: reject(50, 403, 'The signature recovers to nobody who may send this message.'),
+  MESSAGE_ATTACHMENT: reject(50, 422, 'What must be attached to the message is missing or does not fit it.'),
+  MESSAGE_ERA: ignore(
+    0,
+    409,
+    'The message is of an era that is over, or has not begun here. Synchronise blocks first.',
+  ),
+  MESSAGE_VIEW: ignore(0, 409, 'The message is of a view too far ahead to be kept.'),
+  MESSAGE_DUPLICATE: ignore(0, 409, 'The message was received before.'),
+  MESSAGE_RATE: ignore(5, 429, 'More messages than this peer may send in the time. Send fewer.'),
+} as const satisfies Record<string, Verdict>
+
+/** A stable code. Apart from `OK` each is a refusal. */
+export type Code = keyof typeof VERDICTS
+
+/** The row for the outcome of a check, where null means that nothing was wrong. */
+export const verdictOf = (code: Code | null): Verdict => VERDICTS[code ?? 'OK']
