@@ -124,7 +124,6 @@ export class ReplayWindow {
       this.#buckets.delete(bucket)
     }
     for (const { address, nonce, validUntil } of nonces) {
-      if (validUntil < time) continue
       const key = nonceKey(address, nonce)
       this.#validUntil.set(key, validUntil)
       const bucket = Math.floor(validUntil / BUCKET_MS)

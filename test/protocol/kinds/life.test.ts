@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'
+import { BlockExecution } from '../../../protocol/execution.ts'
 import { approvalBytes, readBlacklist, readReinstatement } from '../../../protocol/kinds/access/record.ts'
 import { readDevice } from '../../../protocol/kinds/device/record.ts'
 import { genesisEntries, readApiKey } from '../../../protocol/kinds/key/record.ts'
@@ -16,6 +17,7 @@ import {
   API_KEYS,
   address,
   blacklisting,
+  blockAt,
   CHAIN,
   Chain,
   deviceBytes,
@@ -210,6 +212,31 @@ describe('trust and access', () => {
     expect(chain.run('access.reinstate', A, approvals([1, 2, 3], D, 2))).toBeNull()
     chain.run('access.blacklist', A, blacklisting(D))
     expect(chain.run('access.reinstate', A, approvals([1, 2, 3], D, 2))).toBe('APPROVAL_FOREIGN_SIGNER')
+  })
+})
+
+describe('members that have left', () => {
+  it('their API keys and devices act for nobody, and a present member may authorise the key', () => {
+    const chain = withDevice()
+    const members = new Map(blockAt(2).members)
+    members.delete(toHex(key(1)))
+    const surroundings = { ...chain.surroundings(), block: { ...blockAt(2), members } }
+    const execution = new BlockExecution(surroundings)
+    const put = { key: 'k', value: new Uint8Array(1) }
+    expect(execution.apply(make('kv.put', 1, put))).toBe('TX_UNKNOWN_SIGNER')
+    expect(execution.apply(make('kv.put', A, put))).toBe('TX_UNKNOWN_SIGNER')
+    expect(execution.apply(make('kv.put', D, put))).toBe('TX_UNKNOWN_SIGNER')
+    expect(execution.apply(make('key.authorize', 2, { publicKey: key(A), label: 'taken over' }))).toBeNull()
+    expect(execution.apply(make('kv.put', A, put))).toBeNull()
+  })
+})
+
+describe('one block', () => {
+  it('cannot blacklist and reinstate a device, even with approvals made in advance', () => {
+    const chain = withDevice()
+    const execution = new BlockExecution(chain.surroundings())
+    expect(execution.apply(make('access.blacklist', A, blacklisting(D)))).toBeNull()
+    expect(execution.apply(make('access.reinstate', A, approvals([1, 2, 3], D, 2)))).toBe('APPROVALS_MISSING')
   })
 })
 
