@@ -3,7 +3,18 @@
  * maps are copied before they are written. Helpers here know nothing of the protocol beyond the shape of the state.
  */
 import type { Relation, Rules } from './rules.ts'
-import type { Block, Certificate, Effect, Hash, MemberIndex, Signature, Slot, State, Tally, ViewRecord } from './types.ts'
+import type {
+  Block,
+  Certificate,
+  Effect,
+  Hash,
+  MemberIndex,
+  Signature,
+  Slot,
+  State,
+  Tally,
+  ViewRecord,
+} from './types.ts'
 
 export type Writable<T> = { -readonly [K in keyof T]: T[K] }
 export type Draft = { readonly s: Writable<State>; readonly effects: Effect[]; readonly rules: Rules }
@@ -26,7 +37,8 @@ export function filtered<K, V>(map: ReadonlyMap<K, V>, keep: (key: K, value: V) 
   return copy
 }
 /** A copy of `set` with `item`. */
-export const withItem = <T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> => (set.has(item) ? set : new Set(set).add(item))
+export const withItem = <T>(set: ReadonlySet<T>, item: T): ReadonlySet<T> =>
+  set.has(item) ? set : new Set(set).add(item)
 
 const EMPTY_VIEW: ViewRecord = {
   leaderSignatures: new Map(),
@@ -67,7 +79,9 @@ export function addSignatures(
 export function certificateFor(s: State, kind: 'vote' | 'commit', slot: Slot): Certificate | null {
   const record = viewRecord(s, slot.view)
   const tally = (kind === 'vote' ? record.votes : record.commits).get(slotKey(slot))
-  return tally !== undefined && tally.signatures.size >= s.era.q ? { ...tally.slot, kind, signatures: tally.signatures } : null
+  return tally !== undefined && tally.signatures.size >= s.era.q
+    ? { ...tally.slot, kind, signatures: tally.signatures }
+    : null
 }
 /** A vote certificate or a CC of `slot`: a CC counts as a certificate (§3). */
 export const anyCertificateFor = (s: State, slot: Slot): Certificate | null =>

@@ -26,7 +26,9 @@ function certifiedIn(d: Draft, view: number): Certified[] {
   const found = new Map<string, Certified>()
   for (const [key, { slot }] of [...record.votes, ...record.commits]) {
     if (found.has(key)) continue
-    const certificates = [certificateFor(d.s, 'commit', slot), certificateFor(d.s, 'vote', slot)].filter((c) => c !== null)
+    const certificates = [certificateFor(d.s, 'commit', slot), certificateFor(d.s, 'vote', slot)].filter(
+      (c) => c !== null,
+    )
     const strong = certificates.find((certificate) => isStrong(d, certificate)) ?? null
     const certificate = strong ?? certificates[0]
     if (certificate !== undefined) found.set(key, { slot: slotOf(slot), certificate, strong })
@@ -97,7 +99,9 @@ export function pickTip(d: Draft, statuses: readonly Status[]): Pick<Justificati
   )
   const strongest = certificates
     .filter(({ certificate }) => isStrong(d, certificate))
-    .sort((a, b) => b.certificate.seq - a.certificate.seq || (a.certificate.hash < b.certificate.hash ? -1 : 1))[0]?.certificate
+    .sort(
+      (a, b) => b.certificate.seq - a.certificate.seq || (a.certificate.hash < b.certificate.hash ? -1 : 1),
+    )[0]?.certificate
   const tips = certificates
     .filter(
       ({ certificate }) => strongest === undefined || equalsOrExtends(d.s.blocks, certificate.hash, strongest.hash),

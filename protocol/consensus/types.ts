@@ -97,7 +97,11 @@ export type Blame = {
   readonly signature: Signature
   readonly equivocation: Equivocation | null
 }
-export type BlameCertificateMessage = { readonly kind: 'bc'; readonly era: number; readonly certificate: BlameCertificate }
+export type BlameCertificateMessage = {
+  readonly kind: 'bc'
+  readonly era: number
+  readonly certificate: BlameCertificate
+}
 export type Status = {
   readonly kind: 'status'
   readonly era: number
@@ -133,7 +137,13 @@ export type Timer =
   | { readonly kind: 'progress'; readonly view: number; readonly generation: number }
   | { readonly kind: 'quit'; readonly view: number; readonly generation: number }
   | { readonly kind: 'leader'; readonly view: number; readonly generation: number }
-  | { readonly kind: 'commit'; readonly view: number; readonly seq: number; readonly hash: Hash; readonly generation: number }
+  | {
+      readonly kind: 'commit'
+      readonly view: number
+      readonly seq: number
+      readonly hash: Hash
+      readonly generation: number
+    }
   | { readonly kind: 'restart'; readonly generation: number }
   | { readonly kind: 'settle'; readonly generation: number }
   | { readonly kind: 'echo'; readonly nonce: number }
@@ -144,7 +154,12 @@ export type Event =
   | { readonly type: 'start' }
   /** A verified message of member `from`; `key` is what to acknowledge it by. */
   | { readonly type: 'message'; readonly from: MemberIndex; readonly key: string; readonly message: Message }
-  | { readonly type: 'acknowledged'; readonly from: MemberIndex; readonly run: string; readonly keys: readonly string[] }
+  | {
+      readonly type: 'acknowledged'
+      readonly from: MemberIndex
+      readonly run: string
+      readonly keys: readonly string[]
+    }
   | { readonly type: 'echoed'; readonly from: MemberIndex; readonly nonce: number }
   /** A link to `member` opened; `run` names that member's present run. */
   | { readonly type: 'connected'; readonly member: MemberIndex; readonly run: string }
@@ -179,7 +194,13 @@ export type Effect =
   /** Get the headers from `hash` down to a known one; they come back as `headers`. */
   | { readonly type: 'fetchHeaders'; readonly hash: Hash; readonly height: number }
   /** Build a block on `parent` when there is work or the heartbeat is due; answer with `built`. */
-  | { readonly type: 'build'; readonly view: number; readonly seq: number; readonly parent: Hash; readonly height: number }
+  | {
+      readonly type: 'build'
+      readonly view: number
+      readonly seq: number
+      readonly parent: Hash
+      readonly height: number
+    }
   /** The block, with all its ancestors, is committed. */
   | { readonly type: 'commit'; readonly certificate: Certificate }
   /** More members have signed a block that is committed already. */
@@ -323,7 +344,11 @@ export type State = {
   readonly nonce: number
   readonly ticket: number
   /** The write in flight. */
-  readonly writing: { readonly ticket: number; readonly actions: readonly Action[]; readonly acknowledgements: readonly Owed[] } | null
+  readonly writing: {
+    readonly ticket: number
+    readonly actions: readonly Action[]
+    readonly acknowledgements: readonly Owed[]
+  } | null
   readonly queued: readonly Action[]
   readonly owed: readonly Owed[]
   /** `lockNow`, quit and commit certificate as they stand on disk, to see whether a write is due. */
