@@ -109,6 +109,12 @@ describe('merkle', () => {
       const honest = consistencyProof(sha256, leaves, m)
       for (const proof of spoiled(honest)) expect(verifyConsistency(sha256, m, n, first, root, proof)).toBe(false)
       if (m !== n) expect(verifyConsistency(sha256, m, n, root, first, honest)).toBe(false)
+      for (let at = 0; at < 32; at++) {
+        const flip = (hash: Uint8Array) => hash.with(at, (hash[at] as number) ^ 1)
+        expect(verifyConsistency(sha256, m, n, flip(first), root, honest)).toBe(false)
+        // From nothing any log grows: only there the later root is not the proof's concern.
+        expect(verifyConsistency(sha256, m, n, first, flip(root), honest)).toBe(m === 0)
+      }
     }
   })
 

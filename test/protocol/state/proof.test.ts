@@ -119,6 +119,13 @@ describe('state proof', () => {
       const proof = tree.prove(two, smallKey(1))
       const moved = { ...proof, other: { keyHash: smallKey(2), valueHash: valueNumber(2) } }
       expect(verifyKeyHash(tree.rootHash(two), smallKey(1), null, moved)).toBe(false)
+      // A tree that keeps a leaf on the wrong side, where its own key would never find it.
+      const astray = key.with(0, (key[0] as number) ^ 0x80)
+      const leaf = sha3(concat(Uint8Array.of(0), astray, value))
+      const halves = bitOf(key, 0) === 0 ? [leaf, value] : [value, leaf]
+      const root = sha3(concat(Uint8Array.of(1), ...halves))
+      const other = { keyHash: astray, valueHash: value }
+      expect(verifyKeyHash(root, key, null, { siblings: [value], other })).toBe(false)
     })
 
     it('more than 256 siblings, siblings or hashes of another length, a lone surrogate in the key', () => {
