@@ -1,0 +1,80 @@
+/**
+ * Stage: the operator. Files that commands read and write.
+ * Invariants: what is read is bounded; what is written is new, on disk when the promise resolves, and never replaces a file.
+ */
+import { randomBytes } from 'node:crypto'
+import { link, mkdir, open, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { CommandError, EXIT } from './failure.ts'
+
+/** The bytes of `file`. CommandError: FILE_MISSING, INPUT_TOO_LARGE beyond `bytesMax`. Other refusals of the system pass through. */
+export async function readBytes(file: string, bytesMax: number): Promise<Uint8Array> {
+  const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    throw new CommandError('FILE_MISSING', EXIT.badData, `there is no file ${file}`)
+  })
+  try {
+    // One byte more than allowed tells a file that is too long, whatever its size claims to be (/dev/zero claims 0).
+    const buffer = new Uint8Array(bytesMax + 1)
+    let length = 0
+    while (length < buffer.length) {
+      const { bytesRead } = await handle.read(buffer, length, buffer.length - length)
+      if (bytesRead === 0) return buffer.slice(0, length)
+      length += bytesRead
+    }
+    throw new CommandError('INPUT_TOO_LARGE', EXIT.badData, `${file} has more than ${bytesMax} bytes`)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The text of `file`; as `readBytes`. */
+export const readText = async (file: string, bytesMax: number): Promise<string> =>
+  Buffer.from(await readBytes(file, bytesMax)).toString('utf8')
+
+/** The text of `file`, or undefined if there is none. */
+export async function readTextIfThere(file: string, bytesMax: number): Promise<string | undefined> {
+  try {
+    return await readText(file, bytesMax)
+  } catch (error) {
+    if (error instanceof CommandError && error.code === 'FILE_MISSING') return undefined
+    throw error
+  }
+}
+
+/** Whether there is something at `path`. */
+export const exists = async (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return false
+      throw error
+    },
+  )
+
+/** Writes a new file, whole or not at all. CommandError FILE_EXISTS if there is one. Folders are made, open to the owner only. */
+export async function writeNewFile(path: string, text: string, mode: 0o600 | 0o644): Promise<void> {
+  const folder = dirname(path)
+  const draft = `${path}.${randomBytes(6).toString('hex')}.new`
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  try {
+    const handle = await open(draft, 'wx', mode)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    // A link, unlike a rename, fails where the name is taken.
+    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error
+      throw new CommandError('FILE_EXISTS', EXIT.failure, `${path} exists and is not overwritten`, {
+        advice: 'Choose another name, or move the old file away yourself.',
+      })
+    })
+    const entry = await open(folder, 'r')
+    await entry.sync().finally(() => entry.close())
+  } finally {
+    await rm(draft, { force: true })
+  }
+}

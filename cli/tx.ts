@@ -1,0 +1,42 @@
+/** Stage: the operator. `althing tx show | submit`: transactions as bytes that were signed elsewhere, asked of a node's API. */
+import type { Command } from 'commander'
+import { CborError } from '../protocol/cbor.ts'
+import { LIMITS } from '../protocol/limits.ts'
+import { decodeTransaction } from '../protocol/transaction.ts'
+import { showAnswer } from './answers.ts'
+import { type ClientOptions, clientCommand, clientOf } from './client.ts'
+import type { CommandContext } from './context.ts'
+import { CommandError, EXIT } from './failure.ts'
+import { readBytes } from './files.ts'
+
+/** `althing tx`. */
+export function registerTx(program: Command, context: CommandContext): void {
+  const tx = program.command('tx').description('look at transactions and submit signed ones')
+  clientCommand(tx, 'show')
+    .argument('<id>', 'id in hexadecimal')
+    .description('show one transaction')
+    .action(async (id: string, options: ClientOptions) => {
+      const client = await clientOf(context, options, 'read')
+      showAnswer(context.output, await client.json({ segments: ['transactions', id] }))
+    })
+  clientCommand(tx, 'submit')
+    .argument('<file>', 'file with the signed transaction (CBOR)')
+    .description('submit a signed transaction')
+    .action(async (file: string, options: ClientOptions) => {
+      const bytes = await readBytes(file, LIMITS.transactionBytesMax)
+      checkShape(bytes, file)
+      const client = await clientOf(context, options, 'write')
+      const request = { method: 'POST', segments: ['transactions'], body: { bytes, type: 'application/cbor' } } as const
+      showAnswer(context.output, await client.json(request))
+    })
+}
+
+// A wrong file is better refused here than by a node far away.
+function checkShape(bytes: Uint8Array, file: string): void {
+  try {
+    decodeTransaction(bytes)
+  } catch (cause) {
+    if (!(cause instanceof CborError)) throw cause
+    throw new CommandError('TX_MALFORMED', EXIT.badData, `${file} is not a signed transaction`, { cause })
+  }
+}
