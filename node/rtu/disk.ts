@@ -1,0 +1,106 @@
+/**
+ * RTU: files of its own. Invariant: a file is replaced whole or not at all, survives a loss of power once the promise has resolved, and
+ * can be read by its owner only. Failures are `AlthingError` RTU_WRITE_FAILED or RTU_READ_FAILED; a caller never passes over them.
+ */
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { AlthingError } from '../errors.ts'
+import { refusalOf } from './machine.ts'
+
+const failed = (code: string, what: string, cause: unknown): AlthingError =>
+  new AlthingError(code, `${what}: ${refusalOf(cause) ?? 'failed'}`, { cause })
+
+/** Puts `content` in the place of the file at `path` (mode 0600), with its directory (0700) if that is missing. */
+export async function replaceFile(path: string, content: Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    // What a crash left behind may have any mode: gone first, so that the file is made anew with ours.
+    await rm(temporary, { force: true })
+    const file = await open(temporary, 'wx', 0o600)
+    try {
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(temporary, path)
+    await syncDirectory(dirname(path))
+  } catch (error) {
+    throw failed('RTU_WRITE_FAILED', `cannot write ${path}`, error)
+  }
+}
+
+/** First `bytesMax` bytes of the file at `path`, undefined if there is none. A longer file is refused: it is not ours. */
+export async function readOwnFile(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const { size } = await file.stat()
+      if (size > bytesMax) throw new AlthingError('RTU_READ_FAILED', `${path} has more than ${bytesMax} bytes`)
+      return new Uint8Array(await file.readFile())
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (refusalOf(error) === 'ENOENT') return undefined
+    if (error instanceof AlthingError) throw error
+    throw failed('RTU_READ_FAILED', `cannot read ${path}`, error)
+  }
+}
+
+/** Removes the file at `path`; one that is not there is no failure. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    await rm(path, { force: true })
+  } catch (error) {
+    throw failed('RTU_WRITE_FAILED', `cannot remove ${path}`, error)
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+/** What the outbox keeps its reports in: numbered values, each written whole. Failures as in this file's head. */
+export type Spool = {
+  /** All that is there, by rising number; what is no value of a spool is passed over. */
+  load(): Promise<readonly { readonly sequence: number; readonly value: Uint8Array }[]>
+  put(sequence: number, value: Uint8Array): Promise<void>
+  remove(sequence: number): Promise<void>
+}
+
+/** A spool with one file per value in `directory`; values of more than `valueBytesMax` are not loaded, nor more than `valuesMax`. */
+export function directorySpool(directory: string, valueBytesMax: number, valuesMax: number): Spool {
+  const pathOf = (sequence: number): string => join(directory, `${String(sequence).padStart(16, '0')}.report`)
+  return {
+    async load() {
+      let names: string[]
+      try {
+        names = await readdir(directory)
+      } catch (error) {
+        if (refusalOf(error) === 'ENOENT') return []
+        throw failed('RTU_READ_FAILED', `cannot list ${directory}`, error)
+      }
+      const sequences = names
+        .flatMap((name) => /^(\d{16})\.report$/.exec(name)?.[1] ?? [])
+        .map(Number)
+        .filter((sequence) => Number.isSafeInteger(sequence))
+        .sort((a, b) => a - b)
+      const values: { sequence: number; value: Uint8Array }[] = []
+      // The newest are kept where there are too many: they are what an outbox would have kept.
+      for (const sequence of sequences.slice(-valuesMax)) {
+        const value = await readOwnFile(pathOf(sequence), valueBytesMax)
+        if (value !== undefined) values.push({ sequence, value })
+      }
+      return values
+    },
+    put: (sequence, value) => replaceFile(pathOf(sequence), value),
+    remove: (sequence) => removeFile(pathOf(sequence)),
+  }
+}

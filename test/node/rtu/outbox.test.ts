@@ -1,0 +1,179 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { directorySpool, type Spool } from '../../../node/rtu/disk.ts'
+import { type DeliveryOutcome, OUTBOX_DEFAULTS, openOutbox, SPOOLED_BYTES_MAX } from '../../../node/rtu/outbox.ts'
+import { publicKeyOf } from '../../../protocol/crypto.ts'
+import { decodeTransaction, signerOf, signTransaction } from '../../../protocol/transaction.ts'
+
+const secretKey = new Uint8Array(32).fill(7)
+const chainId = new Uint8Array(32).fill(1)
+let directory: string
+let nowMs: number
+let nonces: number
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'althing-outbox-'))
+  nowMs = 1_700_000_000_000
+  nonces = 0
+})
+afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+const spoolOf = (): Spool => directorySpool(join(directory, 'outbox'), SPOOLED_BYTES_MAX, 100)
+const open = (options: Partial<typeof OUTBOX_DEFAULTS> = {}, spool: Spool = spoolOf()) =>
+  openOutbox(
+    { ...OUTBOX_DEFAULTS, ...options },
+    {
+      spool,
+      sign: (draft) => signTransaction(draft, chainId, secretKey),
+      nonce: () => new Uint8Array(16).fill(++nonces),
+      now: () => nowMs,
+    },
+  )
+
+/** A member that answers as told and keeps what it was sent. */
+const member = (outcome: DeliveryOutcome) => {
+  const received: ReturnType<typeof decodeTransaction>[] = []
+  const send = (bytes: Uint8Array): Promise<DeliveryOutcome> => {
+    received.push(decodeTransaction(bytes))
+    return Promise.resolve(outcome)
+  }
+  return { send, received, payloads: () => received.map(({ payload }) => payload) }
+}
+
+describe('outbox', () => {
+  it('holds reports while nobody can take them, through a restart, and delivers them in order', async () => {
+    const outbox = await open()
+    for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], payload === 2)
+    const nobody = member('later')
+    await outbox.deliver(nobody.send)
+    expect(nobody.received).toHaveLength(1)
+    expect(outbox.status().reportsHeld).toBe(3)
+
+    const reopened = await open()
+    expect(reopened.status().reportsHeld).toBe(3)
+    await reopened.add('device.report', [4], false)
+    const someone = member('delivered')
+    await reopened.deliver(someone.send)
+    expect(someone.payloads()).toEqual([[1], [2], [3], [4]])
+    expect(reopened.status()).toMatchObject({ reportsHeld: 0, bytesHeld: 0, delivered: 4 })
+    expect(readdirSync(join(directory, 'outbox'))).toEqual([])
+    expect((await open()).status().reportsHeld).toBe(0)
+  })
+
+  it('an expired report is signed again: same payload and nonce, a new validUntil within the hour, same signer', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', ['observed then'], true)
+    nowMs += 24 * 3_600_000
+    const someone = member('delivered')
+    await outbox.deliver(someone.send)
+    const sent = someone.received[0]!
+    expect(sent.payload).toEqual(['observed then'])
+    expect(sent.nonce).toEqual(new Uint8Array(16).fill(1))
+    expect(sent.validUntil).toBe(nowMs + OUTBOX_DEFAULTS.validityMs)
+    expect(signerOf(sent, chainId)).toEqual(publicKeyOf(secretKey))
+    expect(outbox.status().renewed).toBe(1)
+  })
+
+  it('a report that is still valid is sent as it was signed', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    const validUntil = nowMs + OUTBOX_DEFAULTS.validityMs
+    nowMs += 1000
+    const someone = member('delivered')
+    await outbox.deliver(someone.send)
+    expect(someone.received[0]?.validUntil).toBe(validUntil)
+  })
+
+  it('a clock set back makes a report valid for too long, so it is signed again', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    nowMs -= 86_400_000
+    const someone = member('delivered')
+    await outbox.deliver(someone.send)
+    expect(someone.received[0]?.validUntil).toBe(nowMs + OUTBOX_DEFAULTS.validityMs)
+  })
+
+  it('full → the oldest without events goes first, then the oldest of all, and each is counted', async () => {
+    const outbox = await open({ reportsMax: 3 })
+    await outbox.add('device.report', ['event 1'], true)
+    await outbox.add('device.report', ['heartbeat 1'], false)
+    await outbox.add('device.report', ['heartbeat 2'], false)
+    await outbox.add('device.report', ['event 2'], true)
+    await outbox.add('device.report', ['event 3'], true)
+    expect(outbox.status()).toMatchObject({ reportsHeld: 3, droppedHeartbeats: 2, droppedEvents: 0 })
+    await outbox.add('device.report', ['heartbeat 3'], false)
+    await outbox.add('device.report', ['event 4'], true)
+    expect(outbox.status()).toMatchObject({ reportsHeld: 3, droppedHeartbeats: 3, droppedEvents: 1 })
+    const someone = member('delivered')
+    await (await open()).deliver(someone.send)
+    expect(someone.payloads()).toEqual([['event 2'], ['event 3'], ['event 4']])
+  })
+
+  it('the bound in bytes holds too, after a restart with smaller bounds as well', async () => {
+    const outbox = await open()
+    for (let i = 0; i < 5; i++) await outbox.add('device.report', [new Uint8Array(1000)], true)
+    const smaller = await open({ bytesMax: 2500 })
+    expect(smaller.status()).toMatchObject({ reportsHeld: 2, droppedEvents: 3 })
+    expect(smaller.status().bytesHeld).toBeLessThanOrEqual(2500)
+    expect(readdirSync(join(directory, 'outbox'))).toHaveLength(2)
+  })
+
+  it('a refused report is dropped and counted, so that it does not block those behind it', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    await outbox.add('device.report', [2], true)
+    await outbox.deliver(member('refused').send)
+    expect(outbox.status()).toMatchObject({ reportsHeld: 0, refused: 2, delivered: 0 })
+  })
+
+  it('a failing send leaves everything held', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    await expect(outbox.deliver(() => Promise.reject(new Error('cut')))).rejects.toThrow('cut')
+    const someone = member('delivered')
+    await outbox.deliver(someone.send)
+    expect(someone.payloads()).toEqual([[1]])
+  })
+
+  it('two deliveries at once send each report once', async () => {
+    const outbox = await open()
+    for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], true)
+    const someone = member('delivered')
+    await Promise.all([outbox.deliver(someone.send), outbox.deliver(someone.send)])
+    expect(someone.payloads()).toEqual([[1], [2], [3]])
+  })
+
+  it('damaged, foreign and half-written files are passed over, the rest is held', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    const inside = (name: string) => join(directory, 'outbox', name)
+    writeFileSync(inside('0000000000000009.report'), 'rubbish')
+    writeFileSync(inside('0000000000000010.report.tmp'), 'half')
+    writeFileSync(inside('README'), 'not ours')
+    const reopened = await open()
+    expect(reopened.status()).toMatchObject({ reportsHeld: 1, damaged: 1 })
+    expect(readdirSync(join(directory, 'outbox'))).not.toContain('0000000000000009.report')
+  })
+
+  it('a report on disk can be read by its owner only', async () => {
+    await (await open()).add('device.report', [1], true)
+    const [name] = readdirSync(join(directory, 'outbox'))
+    expect(statSync(join(directory, 'outbox', name!)).mode & 0o777).toBe(0o600)
+  })
+
+  it('a failed write rejects with RTU_WRITE_FAILED, and the report is delivered from memory', async () => {
+    writeFileSync(join(directory, 'file'), '')
+    const broken = directorySpool(join(directory, 'file', 'outbox'), SPOOLED_BYTES_MAX, 100)
+    const outbox = await open({}, { ...broken, load: () => Promise.resolve([]), remove: () => Promise.resolve() })
+    await expect(outbox.add('device.report', [1], true)).rejects.toMatchObject({ code: 'RTU_WRITE_FAILED' })
+    const someone = member('delivered')
+    await outbox.deliver(someone.send)
+    expect(someone.payloads()).toEqual([[1]])
+  })
+
+  it('a validity beyond the hour is refused', async () => {
+    await expect(open({ validityMs: 3_600_001 })).rejects.toThrow(RangeError)
+  })
+})
