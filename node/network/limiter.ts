@@ -1,0 +1,93 @@
+/**
+ * Rates: token buckets per peer, and the list of peers that are shut out for a while.
+ * Invariant: both maps are bounded; the entry that was used longest ago goes first.
+ */
+import type { PublicKeyHex } from '../../protocol/members.ts'
+
+const ENTRIES_MAX = 4096
+
+/** Allows `ratePerSecond` units over time and `burst` at once. Time is the monotonic clock. */
+export class TokenBucket {
+  readonly #ratePerSecond: number
+  readonly #burst: number
+  #tokens: number
+  #atMs = performance.now()
+
+  constructor(ratePerSecond: number, burst: number) {
+    this.#ratePerSecond = ratePerSecond
+    this.#burst = burst
+    this.#tokens = burst
+  }
+
+  /** Takes `amount` if there is any left; the balance may fall below zero and is then paid off over time. */
+  take(amount = 1): boolean {
+    this.#refill()
+    if (this.#tokens <= 0) return false
+    this.#tokens -= amount
+    return true
+  }
+
+  /** Takes `amount` in any case and returns after how many ms the balance is positive again (0: it is). */
+  charge(amount: number): number {
+    this.#refill()
+    this.#tokens -= amount
+    return this.#tokens > 0 ? 0 : Math.ceil((-this.#tokens / this.#ratePerSecond) * 1000) + 1
+  }
+
+  #refill(): void {
+    const nowMs = performance.now()
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1000) * this.#ratePerSecond)
+    this.#atMs = nowMs
+  }
+}
+
+/** A value per peer, made on first use; at most 4096 peers are remembered. */
+export class PerPeer<T> {
+  readonly #entries = new Map<PublicKeyHex, T>()
+  readonly #make: () => T
+
+  constructor(make: () => T) {
+    this.#make = make
+  }
+
+  get(peer: PublicKeyHex): T {
+    const value = this.#entries.get(peer) ?? this.#make()
+    this.#entries.delete(peer)
+    this.#entries.set(peer, value)
+    if (this.#entries.size > ENTRIES_MAX) for (const oldest of this.#entries.keys()) return this.#drop(oldest, value)
+    return value
+  }
+
+  #drop(oldest: PublicKeyHex, value: T): T {
+    this.#entries.delete(oldest)
+    return value
+  }
+}
+
+/** Peers that broke a rule and get no connection until their pause is over. */
+export class Offenders {
+  readonly #until = new Map<PublicKeyHex, number>()
+  readonly #pauseMs: number
+
+  constructor(pauseMs: number) {
+    this.#pauseMs = pauseMs
+  }
+
+  add(peer: PublicKeyHex): void {
+    this.#until.delete(peer)
+    this.#until.set(peer, performance.now() + this.#pauseMs)
+    if (this.#until.size <= ENTRIES_MAX) return
+    for (const oldest of this.#until.keys()) {
+      this.#until.delete(oldest)
+      return
+    }
+  }
+
+  has(peer: PublicKeyHex): boolean {
+    const until = this.#until.get(peer)
+    if (until === undefined) return false
+    if (performance.now() < until) return true
+    this.#until.delete(peer)
+    return false
+  }
+}
