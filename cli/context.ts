@@ -62,18 +62,18 @@ export class CommandContext {
   }
 
   /**
-   * The configuration of the home; warnings go to standard error. Without config.toml: the defaults, if `optional`.
+   * The configuration of the home; warnings go to standard error.
    * CommandError: NOT_INITIALISED, CONFIG_INVALID (both exit 78).
    */
-  async config({ optional = false } = {}): Promise<LoadedConfig> {
+  async config(): Promise<LoadedConfig> {
     const { configFile, folder } = this.home
     const text = await readTextIfThere(configFile, CONFIG_CHARACTERS_MAX)
-    if (text === undefined && !optional)
+    if (text === undefined)
       throw new CommandError('NOT_INITIALISED', EXIT.configuration, `there is no althing home at ${folder}`, {
         advice: 'Run `althing init`, or name the right folder with --home or ALTHING_HOME.',
       })
     const parsed = parseNodeConfig({
-      ...(text === undefined ? {} : { file: { name: 'config.toml', text } }),
+      file: { name: 'config.toml', text },
       environment: this.environment,
       flags: this.flags,
     })

@@ -62,6 +62,8 @@ const SYSTEM: Readonly<Record<string, readonly [ExitCode, string]>> = {
   EROFS: [EXIT.permission, 'the file system is read-only'],
   ENOENT: [EXIT.failure, 'no such file or folder'],
   ENOSPC: [EXIT.failure, 'the disk is full'],
+  EADDRINUSE: [EXIT.unavailable, 'another process listens there'],
+  EADDRNOTAVAIL: [EXIT.configuration, 'this machine does not have that address'],
 }
 
 /** An error as text for standard error, and the exit code that goes with it. Never ends in a line break. */
@@ -77,10 +79,14 @@ export function describeError(error: unknown): { text: string; exitCode: number 
     lines.push(`  code: ${error.code}`)
     return { text: lines.join('\n'), exitCode: error.exitCode ?? EXIT.failure }
   }
-  const system = error as NodeJS.ErrnoException
+  const system = error as NodeJS.ErrnoException & { address?: string; port?: number }
   if (error instanceof Error && system.syscall !== undefined && system.code !== undefined) {
     const [exitCode, meaning] = SYSTEM[system.code] ?? [EXIT.failure, system.code]
-    return { text: `althing: ${meaning}: ${system.path ?? system.syscall}\n  code: ${system.code}`, exitCode }
+    const endpoint = system.address === undefined ? undefined : `${system.address} port ${system.port}`
+    return {
+      text: `althing: ${meaning}: ${system.path ?? endpoint ?? system.syscall}\n  code: ${system.code}`,
+      exitCode,
+    }
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
   return {

@@ -175,6 +175,8 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     const [first] = EXAMPLE.memberSet.members
     const trial = { ...EXAMPLE, memberSet: { ...EXAMPLE.memberSet, members: [{ ...first!, name }] } }
     reader.judge(`${where}.name`, name, trial)
+    if (typeof name === 'string' && name !== name.trim())
+      reader.add(`${where}.name`, 'begins or ends with a space', 'Peers are configured by name: take the space away')
     // Peers are written by member name, so two of one name could not be told apart.
     if (typeof name === 'string' && names.has(name))
       reader.add(

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { secondsNow, signToken } from '../../cli/token.ts'
@@ -51,7 +51,7 @@ describe('init', () => {
   it('init: interrupted before config.toml → run again, it finishes with the same keys and genesis', async () => {
     const first = await json('init')
     const genesis = readFileSync(join(home, 'genesis.json'), 'utf8')
-    spawnSync('rm', [join(home, 'config.toml')])
+    rmSync(join(home, 'config.toml'))
     expect(await json('init')).toEqual(first)
     expect(readFileSync(join(home, 'genesis.json'), 'utf8')).toBe(genesis)
   })

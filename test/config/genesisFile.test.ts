@@ -84,6 +84,15 @@ describe('genesis file', () => {
     ])
   })
 
+  it('genesis: a name that ends in a space → refused, no peer entry could name it', () => {
+    const text = changed((file) => {
+      file.members[1].name = 'Org B '
+    })
+    expect(linesOf(text)).toEqual([
+      'members[1].name: begins or ends with a space. Peers are configured by name: take the space away',
+    ])
+  })
+
   it('genesis: the file of another consortium → its hash and the one that was expected', () => {
     const genesis = genesisOf(2)
     const actual = toHex(chainIdOf(genesis))
