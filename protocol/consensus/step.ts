@@ -92,6 +92,7 @@ export function initialState(
     blamed: false,
     generation: 0,
     progressGeneration: 0,
+    restartGeneration: 0,
     settling: null,
     restartView: -1,
     barredView: -1,
@@ -218,7 +219,12 @@ function begin(d: Draft): void {
     return
   }
   // §6: a member that restarts or recovers asks all others and listens for more than 2Δ.
-  startWait(d, { kind: 'restart', generation: ++d.s.generation }, 2 * d.s.era.deltaMs + 1)
+  startRestartWait(d)
+}
+
+function startRestartWait(d: Draft): void {
+  d.s.restartGeneration += 1
+  startWait(d, { kind: 'restart', generation: d.s.restartGeneration }, 2 * d.s.era.deltaMs + 1)
 }
 
 function ask(d: Draft, to: MemberIndex): void {
@@ -342,7 +348,7 @@ function waitEnded(d: Draft, timer: Timer): void {
       if (timer.view === s.view && timer.generation === s.generation) s.leaderWaited = true
       return
     case 'restart':
-      if (timer.generation === s.generation) s.restartWaited = true
+      if (timer.generation === s.restartGeneration) s.restartWaited = true
       return
     case 'settle':
       if (s.settling === timer.generation) {
@@ -370,13 +376,14 @@ function stalled(d: Draft, stalledMs: number): void {
     s.answers = new Map()
     startCommitWaitsAnew(d)
     for (const [member, outbox] of s.outboxes) if (outbox.connected) ask(d, member)
-    startWait(d, { kind: 'restart', generation: s.generation }, 2 * s.era.deltaMs + 1)
+    startRestartWait(d)
     return
   }
   s.settling = s.generation
   startCommitWaitsAnew(d)
   startWait(d, { kind: 'settle', generation: s.generation }, s.era.deltaMs)
   if (s.quit !== null) startQuitWait(d)
+  else startLeaderWait(d)
 }
 
 /** §4.4: how long no block of the view may become committed. */
@@ -513,10 +520,17 @@ function enter(d: Draft, view: number, reason: Reason): void {
   startProgress(d)
   if (s.settling !== null) s.settling = s.generation
   if (s.settling !== null) startWait(d, { kind: 'settle', generation: s.generation }, s.era.deltaMs)
-  if (isLeader(s)) startWait(d, { kind: 'leader', view, generation: s.generation }, 2 * s.era.deltaMs + 1)
+  startLeaderWait(d)
   enqueue(d, { kind: 'enter', view })
   d.effects.push({ type: 'viewEntered', view, reason: reason.kind })
   prune(d)
+}
+
+/** §5.3: a leader that entered through a BC listens for more than 2Δ. */
+function startLeaderWait(d: Draft): void {
+  const { s } = d
+  if (!isLeader(s) || s.leaderWaited || s.reason.kind !== 'blamed') return
+  startWait(d, { kind: 'leader', view: s.view, generation: s.generation }, 2 * s.era.deltaMs + 1)
 }
 
 const isLeader = (s: State): boolean => s.era.me === s.view % s.era.n
@@ -533,8 +547,7 @@ function endRestart(d: Draft): void {
   }
   s.phase = 'running'
   startProgress(d)
-  if (isLeader(s) && s.view > 0)
-    startWait(d, { kind: 'leader', view: s.view, generation: s.generation }, 2 * s.era.deltaMs + 1)
+  startLeaderWait(d)
   if (s.quit !== null) startQuitWait(d)
   if (s.reason.kind === 'closed') keepAndSend(d, { kind: 'cc', era: s.era.era, certificate: s.reason.certificate })
   if (s.reason.kind === 'blamed') keepAndSend(d, { kind: 'bc', era: s.era.era, certificate: s.reason.certificate })

@@ -330,6 +330,7 @@ export type State = {
   readonly blamed: boolean
   readonly generation: number
   readonly progressGeneration: number
+  readonly restartGeneration: number
   /** A stall was noticed: neither votes nor commits until the settle wait has passed (§4.3). */
   readonly settling: number | null
   /** The view in which this run began: no commit on a weak certificate there (§6). −1: none. */

@@ -1,0 +1,28 @@
+/** Randomness of the simulator: one 32-bit seed gives one run, on every machine (mulberry32). */
+export type Random = {
+  /** Uniform in [0, 1). */ next(): number
+  /** Integer in [0, n). */ below(n: number): number
+  /** True with probability p. */ chance(p: number): boolean
+  /** One of `items`. */ pick<T>(items: readonly T[]): T
+}
+
+export function seededRandom(seed: number): Random {
+  let a = seed >>> 0
+  const next = (): number => {
+    a = (a + 0x6d2b79f5) >>> 0
+    let t = a
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296
+  }
+  const below = (n: number): number => Math.floor(next() * n)
+  return {
+    next,
+    below,
+    chance: (p) => next() < p,
+    pick: (items) => {
+      if (items.length === 0) throw new RangeError('nothing to pick from')
+      return items[below(items.length)] as (typeof items)[number]
+    },
+  }
+}
