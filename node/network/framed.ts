@@ -77,7 +77,8 @@ export class Framed {
     const length = varint.decode(this.#received)
     if (length > this.#frameBytesMax) throw new FrameError(`frame of ${length} bytes, limit ${this.#frameBytesMax}`)
     if (!(await this.#need(prefixBytes + length, signal))) throw new FrameError('end of stream in a frame')
-    const frame = this.#received.subarray(prefixBytes, prefixBytes + length)
+    // A copy: a view of a small frame would keep the whole chunk that came off the socket alive for as long as the frame is kept.
+    const frame = new Uint8Array(this.#received.subarray(prefixBytes, prefixBytes + length))
     this.#received.consume(prefixBytes + length)
     return frame
   }

@@ -219,7 +219,8 @@ export class Gossip {
     if (this.#validations >= this.#limits.validationsMax) return TopicValidatorResult.Ignore
     this.#validations++
     try {
-      const verdict = await this.#events.judge(topic, bytes, peer)
+      // A copy, so that keeping one piece does not keep the whole packet it came in.
+      const verdict = await this.#events.judge(topic, new Uint8Array(bytes), peer)
       if (verdict === 'reject') return this.#reject(peer)
       return verdict === 'accept' ? TopicValidatorResult.Accept : TopicValidatorResult.Ignore
     } finally {

@@ -19,15 +19,15 @@ export class TokenBucket {
     this.#tokens = burst
   }
 
-  /** Takes `amount` if there is any left; the balance may fall below zero and is then paid off over time. */
-  take(amount = 1): boolean {
+  /** Takes one unit if there is a whole one. */
+  take(): boolean {
     this.#refill()
-    if (this.#tokens <= 0) return false
-    this.#tokens -= amount
+    if (this.#tokens < 1) return false
+    this.#tokens--
     return true
   }
 
-  /** Takes `amount` in any case and returns after how many ms the balance is positive again (0: it is). */
+  /** Takes `amount` in any case, into debt if need be; returns after how many ms the balance is positive again (0: it is). */
   charge(amount: number): number {
     this.#refill()
     this.#tokens -= amount

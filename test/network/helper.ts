@@ -4,11 +4,11 @@ import { identify } from '@libp2p/identify'
 import type { Connection, Libp2p, Stream } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
-import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { expect } from 'vitest'
 import { createNetwork } from '../../node/network/host.ts'
+import { guardedYamux } from '../../node/network/libp2p.ts'
 import type { NetworkLimits } from '../../node/network/limits.ts'
 import type { Network, PeerRole } from '../../node/network/network.ts'
 import { toHex } from '../../protocol/bytes.ts'
@@ -112,7 +112,7 @@ export async function stranger(i: number): Promise<Libp2p> {
     addresses: { listen: [] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    streamMuxers: [guardedYamux({})],
     connectionGater: { denyDialMultiaddr: () => false },
     connectionManager: { reconnectRetries: 0 },
     services: { identify: identify() },
