@@ -1,0 +1,365 @@
+/**
+ * The ledger on disk (ledger.md §4). Stage: what the river leaves behind.
+ * Invariants: a block, its certificate, its state changes and the height are one atomic, fsynced batch, so that a crash at any instruction
+ * leaves the store at some committed height, whole. Heights are contiguous. After a durable write that failed nothing is written any
+ * more: what the disk holds is then unknown until the store is opened anew. Values read may be views and are never to be changed.
+ */
+import { statfs } from 'node:fs/promises'
+import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
+import { concat, equalBytes, toHex } from '../../protocol/bytes.ts'
+import { sha3 } from '../../protocol/crypto.ts'
+import { decodeEntry, type StateEntry } from '../../protocol/state/entry.ts'
+import type { StateLeaf } from '../../protocol/state/tree.ts'
+import type { AlthingError } from '../errors.ts'
+import {
+  bucketRange,
+  decodeHeight,
+  decodePosition,
+  deviceEventPrefix,
+  encodeHeight,
+  hashKey,
+  heightKey,
+  historyKey,
+  META,
+  prefixRange,
+  STORE_FORMAT_VERSION,
+  textKey,
+} from './buckets.ts'
+import { type CheckRules, checkLedger } from './check.ts'
+import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
+import { CORRUPT_ADVICE, storeError } from './level.ts'
+import { replaySince } from './replayWindow.ts'
+import type { KeyValueStore, StoreOperation } from './store.ts'
+
+/** Where a committed transaction stands. */
+export type TransactionPosition = { readonly height: number; readonly index: number }
+/** An event of a device, as the index knows it. */
+export type DeviceEvent = TransactionPosition & { readonly category: string; readonly transactionId: Uint8Array }
+
+/** What to open, and when to stop writing. */
+export type LedgerStoreOptions = {
+  /** Hash of the genesis; a store of another chain is refused. */
+  readonly chainId: Uint8Array
+  /** Directory whose file system must keep `freeBytesMin` bytes free; without it the disk is not watched. */
+  readonly directory?: string
+  /** No block is written once it would leave fewer bytes than this. */
+  readonly freeBytesMin?: number
+  /** Free bytes of the file system of a directory: `statfs` by default. */
+  readonly freeBytes?: (directory: string) => Promise<number>
+}
+
+/** How many headers are looked at when a store is opened: more than one log file of LevelDB holds, in which alone records can be lost. */
+const TAIL_HEADERS = 1000
+
+/**
+ * Writes height 0 into an empty store: version, chain id, and what the genesis puts into state. Throws AlthingError STORE_EXISTS if the
+ * store holds a ledger, STORE_WRITE_FAILED.
+ */
+export async function createLedger(store: KeyValueStore, chainId: Uint8Array, genesis: LedgerChanges): Promise<void> {
+  if (store.getSync(textKey('meta', META.formatVersion)) !== undefined)
+    throw storeError('STORE_EXISTS', 'the store already holds a ledger')
+  await store.batch(genesisOperations(chainId, genesis), { sync: true })
+}
+
+/**
+ * Opens the ledger in `store`. Throws AlthingError STORE_MISSING (no ledger in it), STORE_WRONG_FORMAT, STORE_WRONG_CHAIN, or
+ * STORE_CORRUPT if the newest headers are not one chain.
+ */
+export function openLedger(store: KeyValueStore, options: LedgerStoreOptions): LedgerStore {
+  const version = store.getSync(textKey('meta', META.formatVersion))
+  if (version === undefined) throw storeError('STORE_MISSING', 'the store holds no ledger; run `althing init`')
+  if (version.length !== 4 || toHex(version) !== STORE_FORMAT_VERSION.toString(16).padStart(8, '0'))
+    throw storeError(
+      'STORE_WRONG_FORMAT',
+      `the ledger has format ${toHex(version)}, this program reads ${STORE_FORMAT_VERSION}; use the program that wrote it, or fetch the ledger anew`,
+    )
+  const chainId = store.getSync(textKey('meta', META.chainId))
+  if (chainId === undefined || !equalBytes(chainId, options.chainId))
+    throw storeError(
+      'STORE_WRONG_CHAIN',
+      `the ledger belongs to chain ${chainId === undefined ? 'unknown' : toHex(chainId)}, the genesis given is ${toHex(options.chainId)}; check genesis and data directory`,
+    )
+  return new LedgerStore(store, options)
+}
+
+/** Reads and writes of one chain's ledger. One instance per store. */
+export class LedgerStore {
+  readonly #store: KeyValueStore
+  readonly #options: LedgerStoreOptions
+  #committedHeight: number
+  #committedHash: Uint8Array
+  #prunedBelow: number
+  #writing = false
+  #failure: AlthingError | undefined
+
+  /** Use `openLedger`. Throws AlthingError STORE_CORRUPT. */
+  constructor(store: KeyValueStore, options: LedgerStoreOptions) {
+    this.#store = store
+    this.#options = options
+    this.#committedHeight = this.#metaHeight(META.committedHeight)
+    this.#prunedBelow = this.#metaHeight(META.prunedBelow)
+    this.#committedHash = this.#checkTail()
+  }
+
+  /** Height of the last committed block; 0 before the first. */
+  get committedHeight(): number {
+    return this.#committedHeight
+  }
+
+  /** Hash of the last committed block; the chain id at height 0. */
+  get committedHash(): Uint8Array {
+    return this.#committedHash
+  }
+
+  /** Bodies of blocks below this height were dropped. */
+  get prunedBelow(): number {
+    return this.#prunedBelow
+  }
+
+  /** The failed write after which nothing more is written, if there was one. */
+  get failure(): AlthingError | undefined {
+    return this.#failure
+  }
+
+  /** Header at `height` ≥ 1, if committed. */
+  header(height: number): SealedHeader | undefined {
+    const bytes = height < 1 ? undefined : this.#store.getSync(heightKey('headers', height))
+    return bytes === undefined ? undefined : decodeHeader(bytes)
+  }
+
+  /** Height of the committed block with `hash`. */
+  heightOf(hash: Uint8Array): number | undefined {
+    const value = this.#store.getSync(hashKey('heightByHash', hash))
+    return value === undefined ? undefined : decodeHeight(value)
+  }
+
+  /** Body at `height`: undefined if not committed or pruned. */
+  body(height: number): Promise<Uint8Array | undefined> {
+    return this.#store.get(heightKey('bodies', height))
+  }
+
+  /** Encoding of the commit certificate of the block at `height`. */
+  certificate(height: number): Uint8Array | undefined {
+    return this.#store.getSync(heightKey('certificates', height))
+  }
+
+  /** Roots of the transaction trees of the block at `height`, kept when the body is pruned. */
+  treeRoots(height: number): Uint8Array[] | undefined {
+    const packed = this.#store.getSync(heightKey('treeRoots', height))
+    if (packed === undefined) return undefined
+    const roots: Uint8Array[] = []
+    for (let i = 0; i + 32 <= packed.length; i += 32) roots.push(packed.subarray(i, i + 32))
+    return roots
+  }
+
+  /** Entry of the BKVS under `key`: one lookup. */
+  state(key: string): StateEntry | undefined {
+    const bytes = this.#store.getSync(textKey('state', key))
+    return bytes === undefined ? undefined : decodeEntry(bytes)
+  }
+
+  /** Encoding of the entry under `key`: what a proof of the state tree is about. */
+  stateBytes(key: string): Uint8Array | undefined {
+    return this.#store.getSync(textKey('state', key))
+  }
+
+  /** Up to `limit` entries whose keys begin with `prefix`, in the order of their UTF-8 bytes, after the key `after` where given. */
+  async *states(prefix: string, limit: number, after?: string): AsyncIterable<{ key: string; entry: StateEntry }> {
+    const range = prefixRange(textKey('state', prefix))
+    // The next key in byte order is the same key with a zero byte behind it.
+    const gte = after === undefined ? range.gte : concat(textKey('state', after), Uint8Array.of(0))
+    for await (const [key, value] of this.#store.iterate({ gte, lt: range.lt, limit }))
+      yield { key: Buffer.from(key.subarray(1)).toString('utf8'), entry: decodeEntry(value) }
+  }
+
+  /** All leaves of the state tree in the order of their key hashes. */
+  async *leaves(): AsyncIterable<StateLeaf> {
+    for await (const [key, valueHash] of this.#store.iterate(bucketRange('leaves')))
+      yield { keyHash: key.subarray(1), valueHash }
+  }
+
+  /** Node of the history log; throws AlthingError STORE_CORRUPT where it is not stored, so that it serves as a `NodeLookup`. */
+  historyNode(level: number, index: number): Uint8Array {
+    const node = this.#store.getSync(historyKey(level, index))
+    if (node === undefined) throw corrupt(`node (${level}, ${index}) of the history log is missing`)
+    return node
+  }
+
+  /** Where the transaction `id` was committed. */
+  transaction(id: Uint8Array): TransactionPosition | undefined {
+    const value = this.#store.getSync(hashKey('transactions', id))
+    return value === undefined ? undefined : decodePosition(value)
+  }
+
+  /** Up to `limit` events of a device, of one category where given; with a category in the order of heights, else by category first. */
+  async *deviceEvents(
+    deviceId: Uint8Array,
+    { category, reverse = false, limit }: { category?: string; reverse?: boolean; limit: number },
+  ): AsyncIterable<DeviceEvent> {
+    const categoryAt = deviceEventPrefix(deviceId).length
+    const range = prefixRange(deviceEventPrefix(deviceId, category))
+    for await (const [key, transactionId] of this.#store.iterate({ ...range, reverse, limit })) {
+      const end = key.length - 12
+      const name = Buffer.from(key.subarray(categoryAt + 1, end)).toString('utf8')
+      yield { ...decodePosition(key, end), category: name, transactionId }
+    }
+  }
+
+  /** Encoding of the member set with `hash`. */
+  memberSet(hash: Uint8Array): Uint8Array | undefined {
+    return this.#store.getSync(hashKey('memberSets', hash))
+  }
+
+  /** Replay records of the committed blocks whose time is at least `timeMin` (ms), oldest first: what rebuilds the window. */
+  async *replayRecordsSince(timeMin: number): AsyncIterable<Uint8Array> {
+    let first = this.#committedHeight + 1
+    // Times never fall along the chain, so the walk back ends at the first that is too old.
+    while (first > 1 && (this.header(first - 1) as SealedHeader).header.time >= timeMin) first--
+    const range = { gte: heightKey('replayRecords', first), lt: heightKey('replayRecords', this.#committedHeight + 1) }
+    for await (const [, records] of this.#store.iterate(range)) yield records
+  }
+
+  /**
+   * Writes the block after the last committed one, whole, and returns once it is durable. Throws AlthingError STORE_DISK_FULL (nothing
+   * written; may be tried again), STORE_WRITE_FAILED (the store takes no more writes). Anything but the next block, or a second
+   * call before the first has settled, is a bug and throws an Error.
+   */
+  async commitBlock(block: LedgerBlock): Promise<void> {
+    this.#refuseAfterFailure()
+    const { height, parent, chainId } = block.header.header
+    if (this.#writing) throw new Error('two blocks are written at once')
+    if (height !== this.#committedHeight + 1 || !equalBytes(parent, this.#committedHash))
+      throw new Error(`block ${height} does not follow the committed height ${this.#committedHeight}`)
+    if (!equalBytes(chainId, this.#options.chainId)) throw new Error(`block ${height} belongs to another chain`)
+    if (block.transactionIds.length !== block.header.header.transactionCount)
+      throw new Error(`block ${height} does not have the transactions that its header counts`)
+    this.#writing = true
+    try {
+      const operations = blockOperations(block)
+      await this.#checkDisk(operations)
+      await this.#write(operations, true)
+      this.#committedHeight = height
+      this.#committedHash = block.header.hash
+    } finally {
+      this.#writing = false
+    }
+  }
+
+  /**
+   * Replaces the commit certificate of a committed block: more commits came in, and its assurance rose (agreement.md §7). Not fsynced:
+   * losing it loses no promise. Throws like `commitBlock`, and an Error above the committed height.
+   */
+  async updateCertificate(height: number, certificate: Uint8Array): Promise<void> {
+    this.#refuseAfterFailure()
+    if (height < 1 || height > this.#committedHeight) throw new Error(`height ${height} is not committed`)
+    await this.#write([{ key: heightKey('certificates', height), value: certificate }], false)
+  }
+
+  /**
+   * Drops bodies and replay records below `height`, and gives their disk space back; headers, certificates, tree roots and indexes
+   * stay. Heights whose replay records are still needed (`replaySince` the last block) are kept. Returns the new `prunedBelow`.
+   */
+  async prune(height: number): Promise<number> {
+    this.#refuseAfterFailure()
+    const tip = this.header(this.#committedHeight)
+    if (tip === undefined) return this.#prunedBelow
+    let below = Math.min(height, this.#committedHeight)
+    const keepSince = replaySince(tip.header.time)
+    while (below > this.#prunedBelow && (this.header(below - 1)?.header.time ?? 0) >= keepSince) below--
+    const first = Math.max(1, this.#prunedBelow)
+    if (below <= first) return this.#prunedBelow
+    // The mark goes first and is durable: a crash in between leaves bodies too many, never a gap that the mark does not announce.
+    await this.#write([{ key: textKey('meta', META.prunedBelow), value: encodeHeight(below) }], true)
+    this.#prunedBelow = below
+    for (let from = first; from < below; from += 1000) {
+      const operations: StoreOperation[] = []
+      for (let h = from; h < Math.min(below, from + 1000); h++) {
+        operations.push({ key: heightKey('bodies', h), value: undefined })
+        operations.push({ key: heightKey('replayRecords', h), value: undefined })
+      }
+      await this.#write(operations, false)
+    }
+    await this.#store.compact(heightKey('bodies', first), heightKey('bodies', below))
+    await this.#store.compact(heightKey('replayRecords', first), heightKey('replayRecords', below))
+    return below
+  }
+
+  /** Walks everything for `althing db check`: see `checkLedger`. No block may be written meanwhile. */
+  check(rules: CheckRules): Promise<string[]> {
+    return checkLedger(this.#store, { ...rules, chainId: this.#options.chainId })
+  }
+
+  /** Closes the store beneath. */
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  #refuseAfterFailure(): void {
+    if (this.#failure !== undefined)
+      throw storeError('STORE_WRITE_FAILED', 'the ledger takes no writes since one of them failed', this.#failure)
+  }
+
+  async #write(operations: readonly StoreOperation[], sync: boolean): Promise<void> {
+    try {
+      await this.#store.batch(operations, { sync })
+    } catch (error) {
+      this.#failure = storeError(
+        'STORE_WRITE_FAILED',
+        'the ledger could not be written; free or replace the disk',
+        error,
+      )
+      throw this.#failure
+    }
+  }
+
+  async #checkDisk(operations: readonly StoreOperation[]): Promise<void> {
+    const { directory, freeBytesMin = 0, freeBytes = freeBytesOf } = this.#options
+    if (directory === undefined) return
+    let bytes = 0
+    for (const { key, value } of operations) bytes += key.length + (value?.length ?? 0)
+    const free = await freeBytes(directory)
+    // Twice: once in the log, once in the table that replaces it.
+    if (free - 2 * bytes < freeBytesMin)
+      throw storeError(
+        'STORE_DISK_FULL',
+        `${free} bytes are free in ${directory}, a block of ${bytes} must leave ${freeBytesMin}; the node reads only until there is space`,
+      )
+  }
+
+  #metaHeight(name: string): number {
+    const value = this.#store.getSync(textKey('meta', name))
+    if (value?.length !== 8) throw corrupt(`${name} is missing`)
+    return decodeHeight(value)
+  }
+
+  /** Walks the newest headers back. LevelDB passes over damaged records of its log in silence; a hole left by that shows here. */
+  #checkTail(): Uint8Array {
+    const tip = this.#committedHeight
+    if (tip === 0) return this.#options.chainId
+    let expected: Uint8Array | undefined
+    let tipHash: Uint8Array | undefined
+    for (let height = tip; height >= 1 && height > tip - TAIL_HEADERS; height--) {
+      const bytes = this.#store.getSync(heightKey('headers', height))
+      if (bytes === undefined)
+        throw corrupt(`the header of height ${height} is missing below the committed height ${tip}`)
+      const hash = sha3(bytes)
+      if (expected !== undefined && !equalBytes(hash, expected))
+        throw corrupt(`the header of height ${height} is not its child's parent`)
+      tipHash ??= hash
+      try {
+        expected = decodeHeader(bytes).header.parent
+      } catch (error) {
+        throw corrupt(`the header of height ${height} cannot be decoded`, error)
+      }
+    }
+    return tipHash as Uint8Array
+  }
+}
+
+const corrupt = (what: string, cause?: unknown): AlthingError =>
+  storeError('STORE_CORRUPT', `${what}; ${CORRUPT_ADVICE}`, cause)
+
+async function freeBytesOf(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize
+}

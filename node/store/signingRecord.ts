@@ -1,0 +1,143 @@
+/**
+ * The signing record (agreement.md §6): what this member has bound itself to. Stage: before every proposal, vote, commit and status.
+ * Invariants: `write` returns only once the record would survive a loss of power; the record is created once, by `althing init`, and
+ * never silently again, because a member that forgot what it signed counts as a liar; one record is written at a time, in order.
+ */
+import { rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { concat, equalBytes } from '../../protocol/bytes.ts'
+import { sha3 } from '../../protocol/crypto.ts'
+import { isAlthingError } from '../errors.ts'
+import { createDirectory, openLevel, storeError, syncDirectory } from './level.ts'
+import type { KeyValueStore } from './store.ts'
+
+/** Directory of the record within the data directory. */
+export const signingDirectory = (dataDirectory: string): string => join(dataDirectory, 'signing')
+
+const KEY = Uint8Array.of(1)
+const CHECKSUM_BYTES = 32
+/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
+const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+
+const RECOVER_ADVICE =
+  'if this member has never signed, run `althing init`; if its record is lost, run `althing start --recover` (agreement.md §6). Never restore it from a backup: an old record makes this member contradict itself'
+
+/**
+ * Creates the record with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
+ * STORE_OPEN_FAILED, STORE_WRITE_FAILED.
+ */
+export async function createSigningRecord(directory: string, initial: Uint8Array): Promise<void> {
+  if (await exists(directory))
+    throw storeError('SIGNING_RECORD_EXISTS', `${directory} exists already; a signing record is created once`)
+  let store: KeyValueStore | undefined
+  try {
+    await createDirectory(directory)
+    store = await openLevel(directory, { mode: 'create' })
+    await store.batch([{ key: KEY, value: seal(initial) }], { sync: true })
+    await store.close()
+    await syncDirectory(directory)
+    await syncDirectory(dirname(directory))
+  } catch (error) {
+    // Half a record would look like a lost one. Nothing has been signed under it yet.
+    await store?.close()
+    await rm(directory, { recursive: true, force: true })
+    throw isAlthingError(error) ? error : storeError('STORE_OPEN_FAILED', `cannot create ${directory}`, error)
+  }
+}
+
+/**
+ * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING (with advice), STORE_CORRUPT, STORE_LOCKED,
+ * STORE_OPEN_FAILED.
+ */
+export async function openSigningRecord(directory: string): Promise<SigningRecord> {
+  if (!(await exists(directory)))
+    throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}; ${RECOVER_ADVICE}`)
+  let store: KeyValueStore
+  try {
+    store = await openLevel(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
+  } catch (error) {
+    if (isAlthingError(error, 'STORE_MISSING'))
+      throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record; ${RECOVER_ADVICE}`, error)
+    if (isAlthingError(error, 'STORE_CORRUPT'))
+      throw storeError('STORE_CORRUPT', `the signing record in ${directory} is damaged; ${RECOVER_ADVICE}`, error)
+    throw error
+  }
+  try {
+    const sealed = store.getSync(KEY)
+    if (sealed === undefined)
+      throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty; ${RECOVER_ADVICE}`)
+    return new SigningRecord(store, unseal(sealed))
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** The open record of one member. Use `openSigningRecord`. */
+export class SigningRecord {
+  readonly #store: KeyValueStore
+  #latest: Uint8Array
+  #writing = false
+  #failure: unknown
+
+  constructor(store: KeyValueStore, latest: Uint8Array) {
+    this.#store = store
+    this.#latest = latest
+  }
+
+  /** What was last written durably. Not to be changed. */
+  read(): Uint8Array {
+    return this.#latest
+  }
+
+  /**
+   * Replaces the record; returns once it is durable. Throws AlthingError STORE_WRITE_FAILED, after which the record refuses every write:
+   * the node must stop, for it cannot know what is on disk. A second write before the first has settled is a bug and throws an Error.
+   */
+  async write(record: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined)
+      throw storeError(
+        'STORE_WRITE_FAILED',
+        'the signing record takes no writes since one of them failed',
+        this.#failure,
+      )
+    if (this.#writing) throw new Error('two signing records are written at once')
+    this.#writing = true
+    try {
+      // A copy: the caller may reuse its array while the write is under way, and `read` must not change with it.
+      const kept = Uint8Array.from(record)
+      await this.#store.batch([{ key: KEY, value: seal(kept) }], { sync: true })
+      this.#latest = kept
+    } catch (error) {
+      this.#failure = error
+      throw error
+    } finally {
+      this.#writing = false
+    }
+  }
+
+  /** Waits for a write under way and releases the record. */
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+}
+
+const seal = (record: Uint8Array): Uint8Array => concat(sha3(record), record)
+
+/** LevelDB does not verify the checksums of its tables on every read; this record is worth its own. */
+function unseal(sealed: Uint8Array): Uint8Array {
+  const record = sealed.slice(CHECKSUM_BYTES)
+  if (sealed.length < CHECKSUM_BYTES || !equalBytes(sealed.subarray(0, CHECKSUM_BYTES), sha3(record)))
+    throw storeError('STORE_CORRUPT', `the signing record is damaged; ${RECOVER_ADVICE}`)
+  return record
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw storeError('STORE_OPEN_FAILED', `cannot look at ${path}`, error)
+  }
+}

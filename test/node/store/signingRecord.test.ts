@@ -1,0 +1,123 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { openLevel } from '../../../node/store/level.ts'
+import {
+  createSigningRecord,
+  openSigningRecord,
+  SigningRecord,
+  signingDirectory,
+} from '../../../node/store/signingRecord.ts'
+import { MemoryStore } from '../../contract/memoryStore.ts'
+
+let data: string
+beforeEach(async () => {
+  data = await mkdtemp(join(tmpdir(), 'althing-data-'))
+})
+afterEach(() => rm(data, { recursive: true, force: true }))
+
+const b = (...values: number[]): Uint8Array => Uint8Array.from(values)
+
+describe('signing record', () => {
+  it('signing record: what was written last is read, also after reopening', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(1))
+    const record = await openSigningRecord(directory)
+    expect(record.read()).toEqual(b(1))
+    const bytes = b(2, 3)
+    await record.write(bytes)
+    bytes[0] = 99
+    expect(record.read()).toEqual(b(2, 3))
+    await record.close()
+    const again = await openSigningRecord(directory)
+    expect(again.read()).toEqual(b(2, 3))
+    await again.close()
+  })
+
+  it('signing record: missing → SIGNING_RECORD_MISSING with advice, and nothing is created', async () => {
+    const directory = signingDirectory(data)
+    const refused = { code: 'SIGNING_RECORD_MISSING', exitCode: 78, message: expect.stringContaining('--recover') }
+    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    expect(await readdir(data)).toEqual([])
+    await mkdir(directory)
+    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    const empty = await openLevel(directory, { mode: 'createOrOpen' })
+    await empty.close()
+    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+  })
+
+  it('signing record: created twice → SIGNING_RECORD_EXISTS, the first stays', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(1))
+    await expect(createSigningRecord(directory, b(2))).rejects.toMatchObject({ code: 'SIGNING_RECORD_EXISTS' })
+    const record = await openSigningRecord(directory)
+    expect(record.read()).toEqual(b(1))
+    await record.close()
+  })
+
+  it('signing record: content that is not what was written → STORE_CORRUPT with advice', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(1))
+    const store = await openLevel(directory, { mode: 'open' })
+    await store.batch([{ key: b(1), value: new Uint8Array(40) }], { sync: true })
+    await store.close()
+    await expect(openSigningRecord(directory)).rejects.toMatchObject({
+      code: 'STORE_CORRUPT',
+      message: expect.stringContaining('--recover'),
+    })
+  })
+
+  it('signing record: a damaged manifest → STORE_CORRUPT', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(1))
+    const manifest = (await readdir(directory)).find((name) => name.startsWith('MANIFEST')) as string
+    await truncate(join(directory, manifest), 3)
+    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+    await rm(join(directory, manifest))
+    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+  })
+
+  it('signing record: a failed write → STORE_WRITE_FAILED for it and every later one; each write asks for fsync', async () => {
+    const store = new MemoryStore()
+    const record = new SigningRecord(store, b(1))
+    await record.write(b(2))
+    expect(store.syncs).toEqual([true])
+    store.failing = true
+    await expect(record.write(b(3))).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED', exitCode: 74 })
+    store.failing = false
+    await expect(record.write(b(4))).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
+    expect(record.read()).toEqual(b(2))
+  })
+
+  it('signing record: two writes at once are a bug', async () => {
+    const record = new SigningRecord(new MemoryStore(), b(1))
+    const first = record.write(b(2))
+    await expect(record.write(b(3))).rejects.toThrow('at once')
+    await first
+    expect(record.read()).toEqual(b(2))
+  })
+
+  it('signing record: a process killed while it writes leaves a record it wrote, none older than the last it acknowledged', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(0, 0))
+    const child = spawn(process.execPath, [fileURLToPath(new URL('./signingWriter.ts', import.meta.url)), directory], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let acknowledged = 0
+    for await (const chunk of child.stdout) {
+      acknowledged = Number(String(chunk).trim().split('\n').at(-1))
+      if (acknowledged > 40) break
+    }
+    const gone = child.exitCode === null ? once(child, 'exit') : undefined
+    child.kill('SIGKILL')
+    await gone
+    const record = await openSigningRecord(directory)
+    const [high, low] = record.read() as unknown as [number, number]
+    expect(high * 256 + low).toBeGreaterThanOrEqual(acknowledged)
+    await record.close()
+  })
+})
