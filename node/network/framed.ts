@@ -22,6 +22,8 @@ export type FramedOptions = {
   highWaterBytes?: number
 }
 
+/** Bytes left to send at which the next frame may follow: enough to keep the line busy. */
+const WRITE_LOW_WATER_BYTES = 64 * 1024
 /** Bytes of a length prefix: enough for 2^35. */
 const PREFIX_BYTES_MAX = 5
 
@@ -84,19 +86,15 @@ export class Framed {
   }
 
   /**
-   * Sends one frame and waits until the stream takes more. After `timeoutMs` without room: AlthingError NETWORK_TIMEOUT; the frame
+   * Sends one frame and waits until the stream takes more. After `timeoutMs` without any progress: AlthingError NETWORK_TIMEOUT; the frame
    * may be half sent then, so abort the stream. NETWORK_BROKEN if the stream is closed.
    */
   async write(frame: Uint8Array, timeoutMs: number): Promise<void> {
-    const taken = this.#send(new Uint8ArrayList(varint.encode(frame.byteLength), frame))
-    if (taken) return
-    // Not stream.onDrain(): its promise is never armed again after the first wait.
-    await pEvent(this.stream, 'drain', { rejectionEvents: ['close'], timeout: timeoutMs }).catch((cause: unknown) => {
-      const slow = cause instanceof Error && cause.name === 'TimeoutError'
-      throw slow
-        ? new AlthingError('NETWORK_TIMEOUT', 'the peer does not read', { cause })
-        : new AlthingError('NETWORK_BROKEN', 'the stream closed', { cause: this.#error })
-    })
+    if (this.#send(new Uint8ArrayList(varint.encode(frame.byteLength), frame))) return
+    await this.#room('drain', timeoutMs)
+    // 'drain' also comes when a window update lets a part of the frame go. Without this, every update of a slow reader would admit
+    // one more whole frame into the write buffer.
+    while (this.stream.writeBufferLength > WRITE_LOW_WATER_BYTES) await this.#room(['drain', 'idle'], timeoutMs)
   }
 
   /** Resets the stream. */
@@ -109,6 +107,17 @@ export class Framed {
       return this.stream.send(bytes)
     } catch (cause) {
       throw new AlthingError('NETWORK_BROKEN', 'the stream is closed', { cause })
+    }
+  }
+
+  async #room(events: 'drain' | ('drain' | 'idle')[], timeoutMs: number): Promise<void> {
+    try {
+      // Not stream.onDrain(): its promise is never armed again after the first wait.
+      await pEvent(this.stream, events, { rejectionEvents: ['close'], timeout: timeoutMs })
+    } catch (cause) {
+      if (cause instanceof Error && cause.name === 'TimeoutError')
+        throw new AlthingError('NETWORK_TIMEOUT', 'the peer does not read', { cause })
+      throw new AlthingError('NETWORK_BROKEN', 'the stream closed', { cause: this.#error })
     }
   }
 

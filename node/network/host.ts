@@ -201,7 +201,9 @@ class Host implements Network {
   ): void {
     const protocol = this.#requestProtocol(name)
     if (this.#servers.has(name)) throw new Error(`"${name}" is served already`)
-    const server = new RequestServer(handler, limits, this.#roleOf)
+    const server = new RequestServer(handler, limits, this.#roleOf, (peer, error) => {
+      this.#log.warn({ peer, name, error }, 'a request could not be answered')
+    })
     this.#servers.set(name, server)
     const streams = { maxInboundStreams: server.inboundStreamsMax, maxOutboundStreams: 256 }
     this.#handle(protocol, streams, (peer, stream) => server.accept(peer, stream)).catch(rethrow)
@@ -355,11 +357,11 @@ class Host implements Network {
         frame: (peer, bytes) => guarded(() => this.#handlers.message?.(peer, bytes)),
         up: (peer, run) => {
           this.#log.info({ peer }, 'link up')
-          this.#handlers.link?.(peer, true, run)
+          void guarded(() => this.#handlers.link?.(peer, true, run))
         },
         down: (peer) => {
           this.#log.info({ peer }, 'link down')
-          this.#handlers.link?.(peer, false)
+          void guarded(() => this.#handlers.link?.(peer, false))
         },
       },
     )
@@ -413,7 +415,13 @@ class Host implements Network {
   #makeGossip(pubsub: GossipSub, limits: GossipLimits): Gossip {
     return new Gossip(pubsub, this.#options.chainId, limits, {
       isMember: (peer) => this.#isMember(peer),
-      judge: async (topic, bytes, from) => this.#handlers.gossip?.(topic, bytes, from) ?? 'ignore',
+      judge: async (topic, bytes, from) => {
+        let verdict: GossipVerdict | undefined
+        await guarded(async () => {
+          verdict = await this.#handlers.gossip?.(topic, bytes, from)
+        })
+        return verdict ?? 'ignore'
+      },
       offended: (peer) => this.#offended(peer, 'gossip'),
     })
   }

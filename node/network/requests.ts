@@ -9,7 +9,7 @@ import type { PublicKeyHex } from '../../protocol/members.ts'
 import { AlthingError } from '../errors.ts'
 import { Framed, FrameError } from './framed.ts'
 import { PerPeer, TokenBucket } from './limiter.ts'
-import type { PeerRole, RequestHandler, RequestLimits, ServeLimits } from './network.ts'
+import type { RequestHandler, RequestLimits, RoleOf, ServeLimits } from './network.ts'
 
 /** First byte of an answer. */
 const STATUS = { answer: 0, busy: 1, refused: 2, tooLarge: 3 } as const
@@ -74,11 +74,18 @@ function mapped(error: unknown, signal: AbortSignal, protocol: string): AlthingE
 export class RequestServer {
   readonly #handler: RequestHandler
   readonly #limits: Required<ServeLimits>
-  readonly #roleOf: (peer: PublicKeyHex) => PeerRole | null
+  readonly #roleOf: RoleOf
+  readonly #failed: (peer: PublicKeyHex, error: unknown) => void
   readonly #usage: PerPeer<{ bucket: TokenBucket; running: number }>
 
-  constructor(handler: RequestHandler, limits: ServeLimits, roleOf: (peer: PublicKeyHex) => PeerRole | null) {
+  constructor(
+    handler: RequestHandler,
+    limits: ServeLimits,
+    roleOf: RoleOf,
+    failed: (peer: PublicKeyHex, error: unknown) => void,
+  ) {
     this.#handler = handler
+    this.#failed = failed
     this.#roleOf = roleOf
     this.#limits = {
       bytesMax: 1024 * 1024,
@@ -130,7 +137,9 @@ export class RequestServer {
         signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       })
       return concat(statusFrame(STATUS.answer), await Promise.race([this.#handler(peer, request, signal), late]))
-    } catch {
+    } catch (error) {
+      // The asker learns nothing of the cause; the operator does.
+      this.#failed(peer, error)
       return statusFrame(STATUS.refused)
     }
   }

@@ -100,6 +100,21 @@ describe('framed', () => {
     here.abort('done')
   })
 
+  it('framed: frames larger than the window to a reader that reads slowly → never more than one waits at the writer', async () => {
+    const { here, there } = await pair()
+    const frame = new Uint8Array(3 * 1024 * 1024)
+    let mostBytes = 0
+    const writing = (async () => {
+      for (let i = 0; i < 8; i++) {
+        await here.write(frame, 5000)
+        mostBytes = Math.max(mostBytes, here.stream.writeBufferLength)
+      }
+    })()
+    for (let i = 0; i < 8; i++) expect((await there.read())?.length).toBe(frame.length)
+    await writing
+    expect(mostBytes).toBeLessThanOrEqual(64 * 1024)
+  })
+
   it('framed: a frame above the limit, an endless length, an end inside a frame → FrameError', async () => {
     const large = await pair({ frameBytesMax: 1000 })
     await large.here.write(new Uint8Array(1001), 5000)

@@ -36,7 +36,8 @@ describe('requests and pushes', () => {
     member.network.serve('fails', async () => {
       throw new Error('secret detail')
     })
-    await ask('fails').toMatchObject({ code: 'NETWORK_REFUSED' })
+    await ask('fails').toMatchObject({ code: 'NETWORK_REFUSED', message: expect.not.stringContaining('secret') })
+    expect(member.logs.some((line) => line.startsWith('a request could not be answered'))).toBe(true)
     member.network.serve('members-only', async (_, bytes) => bytes, { roles: ['member'] })
     await ask('members-only').toMatchObject({ code: 'NETWORK_REFUSED' })
     member.network.serve('silent', () => new Promise(() => {}))
