@@ -16,8 +16,8 @@ export function scenarioOf(seed: number): Scenario {
     n,
     synchronous,
     liars: synchronous ? f : 0,
-    faultyMs: 12_000,
-    healedMs: 25_000,
+    faultyMs: 8_000,
+    healedMs: 60_000,
     termBlocks: [3, 5, 8, 100][seed % 4] as number,
   }
 }
