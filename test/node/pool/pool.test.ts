@@ -232,10 +232,7 @@ describe('pool: properties', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
         const { pool: p, clock } = pool({ countMax: 60, bytesMax: 500_000, listenersMax: 1000, committedMax: 20 })
-        const held = new Map<
-          string,
-          { size: number; arrived: number; validUntil: number; signer: string; order: number }
-        >()
+        const held = new Map<string, { size: number; validUntil: number; signer: string; order: number }>()
         const told = new Map<string, Outcome['kind']>()
         let time = 0
         let n = 0
