@@ -106,6 +106,31 @@ describe('pool: taking in', () => {
   })
 })
 
+describe('pool: boundaries', () => {
+  it('pool: a nonce is free again once its transaction has left', () => {
+    const { pool: p } = pool()
+    p.add(transaction(1), 'a')
+    p.add(transaction(2), 'a')
+    p.remove([idOf(1)], 'TX_FORBIDDEN')
+    expect(p.add(transaction(3, { nonce: 1 }), 'a')).toBe('OK')
+    expect(p.add(transaction(4, { nonce: 2 }), 'a')).toBe('POOL_DUPLICATE')
+  })
+
+  it('pool: a block of exactly validUntil does not expire a transaction, the next millisecond does', () => {
+    const { pool: p } = pool()
+    p.add(transaction(1, { validUntil: 500 }), 'a')
+    p.onCommitted([], 500)
+    expect(ids(p.take({ ...ALL, blockTime: 500 }, NONE))).toEqual([idOf(1)])
+    p.onCommitted([], 501)
+    expect(p.has(idOf(1))).toBe(false)
+  })
+
+  it('pool: bounds that could not hold two transactions → RangeError', () => {
+    expect(() => pool({ bytesMax: 100_000 })).toThrow(RangeError)
+    expect(() => pool({ countMax: 1 })).toThrow(RangeError)
+  })
+})
+
 describe('pool: order', () => {
   it('pool: within a span signers take turns, each in its own order of arrival', () => {
     const { pool: p } = pool()

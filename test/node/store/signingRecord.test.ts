@@ -45,6 +45,7 @@ describe('signing record', () => {
     expect(await readdir(data)).toEqual([])
     await mkdir(directory)
     await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    expect((await readdir(directory)).filter((name) => name === 'CURRENT')).toEqual([])
     const empty = await openLevel(directory, { mode: 'createOrOpen' })
     await empty.close()
     await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
