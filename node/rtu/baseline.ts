@@ -13,7 +13,7 @@ import type { Monitor } from './monitor.ts'
 export type AnyMonitor = Monitor<any>
 /** Baselines of all monitors. `cyclesLearnt`: completed cycles of learning. */
 export type Baselines = { readonly cyclesLearnt: number; readonly byMonitor: ReadonlyMap<string, unknown> }
-/** Where baselines are kept. `load` throws RTU_BASELINE_DAMAGED or RTU_READ_FAILED, `save` RTU_WRITE_FAILED. */
+/** Where baselines are kept. `load` rejects with RTU_BASELINE_DAMAGED or as `readOwnFile`, `save` with RTU_WRITE_FAILED. */
 export type BaselineStore = {
   load(monitors: readonly AnyMonitor[]): Promise<Baselines>
   save(monitors: readonly AnyMonitor[], baselines: Baselines): Promise<void>

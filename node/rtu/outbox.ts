@@ -63,7 +63,7 @@ const heldCodec = record({ hasEvents: boolean, transaction: bytes(1, LIMITS.tran
 /** Bytes of the largest value that an outbox puts into its spool. */
 export const SPOOLED_BYTES_MAX: number = LIMITS.transactionBytesMax + 16
 
-/** Opens the outbox over what `needs.spool` holds. Rejects with RTU_READ_FAILED or RTU_WRITE_FAILED. */
+/** Opens the outbox over what `needs.spool` holds. Rejects as the spool does; throws on options out of range. */
 export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Promise<Outbox> {
   if (options.validityMs > LIMITS.transactionValidityMsMax || options.renewBeforeMs >= options.validityMs)
     throw new RangeError('validityMs of an outbox must be at most one hour and more than renewBeforeMs')
@@ -153,12 +153,12 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
 
   let underWay: Promise<void> | undefined
   return {
-    add(kind, payload, hasEvents) {
+    async add(kind, payload, hasEvents) {
       const report: Held = { sequence: nextSequence++, hasEvents, transaction: signed(kind, payload, needs.nonce()) }
       held.push(report)
       bytesHeld += report.transaction.bytes.length
       const gone = overflow()
-      return inTurn(async () => {
+      await inTurn(async () => {
         for (const { sequence } of gone) await spool.remove(sequence)
         if (held.includes(report)) await write(report)
       })

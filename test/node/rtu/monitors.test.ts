@@ -110,6 +110,13 @@ describe('processes', () => {
     expect(blind).toBe('the executables of 1 of 3 processes may not be read')
   })
 
+  it('a system that hides the processes of others → blind in words', async () => {
+    const machine = ordinaryMachine()
+    machine.end(1)
+    const { blind } = await processesMonitor().observe(machine, processesMonitor().empty(), turn(true))
+    expect(blind).toBe('processes of other users are hidden')
+  })
+
   it('no /proc → blind in words, no findings, no counts', async () => {
     const machine = ordinaryMachine()
     machine.files.clear()

@@ -152,9 +152,20 @@ describe('outbox', () => {
     writeFileSync(inside('0000000000000009.report'), 'rubbish')
     writeFileSync(inside('0000000000000010.report.tmp'), 'half')
     writeFileSync(inside('README'), 'not ours')
+    writeFileSync(inside('0000000000000011.report'), new Uint8Array(SPOOLED_BYTES_MAX + 1))
     const reopened = await open()
-    expect(reopened.status()).toMatchObject({ reportsHeld: 1, damaged: 1 })
-    expect(readdirSync(join(directory, 'outbox'))).not.toContain('0000000000000009.report')
+    expect(reopened.status()).toMatchObject({ reportsHeld: 1, damaged: 2 })
+    expect(readdirSync(join(directory, 'outbox')).sort()).toEqual(['0000000000000001.report', 'README'])
+  })
+
+  it('more files than the spool may hold → the oldest are removed when it is opened', async () => {
+    const outbox = await open()
+    for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], true)
+    const reopened = await open({}, directorySpool(join(directory, 'outbox'), SPOOLED_BYTES_MAX, 2))
+    const someone = member('delivered')
+    await reopened.deliver(someone.send)
+    expect(someone.payloads()).toEqual([[2], [3]])
+    expect(readdirSync(join(directory, 'outbox'))).toEqual([])
   })
 
   it('a report on disk can be read by its owner only', async () => {

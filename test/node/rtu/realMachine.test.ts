@@ -162,4 +162,10 @@ describe.skipIf(!hasProc)('the machine that runs this test (skipped where it has
     expect(counts.diskPpm).toBeGreaterThan(0)
     expect(wallMs).toBeGreaterThan(0)
   })
+
+  it('a cycle costs less than 1 % of one processor at five seconds apart (50 ms), in the median of twenty', async () => {
+    const costsMs: number[] = []
+    for (let i = 0; i < 20; i++) costsMs.push((await cycle.runOnce()).cpuMs)
+    expect(costsMs.sort((a, b) => a - b)[10]).toBeLessThan(50)
+  })
 })
