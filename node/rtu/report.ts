@@ -94,11 +94,5 @@ export const reportOf = ({ device, observedAt, findings, features, model }: Repo
   model,
 })
 
-/**
- * The payload of `report` for a transaction. A report without events is written out by position, in the order of the kind's record: the
- * kind's codec refuses to encode an empty list of events, and a member that decodes with it answers such a report with TX_PAYLOAD.
- */
-export const payloadOf = (report: Report): CborValue =>
-  report.events.length > 0
-    ? deviceReport.payload.to(report)
-    : [report.device, report.observedAt, [], report.features, report.model && [report.model.hash, report.model.version]]
+/** The payload of `report` for a transaction. */
+export const payloadOf = (report: Report): CborValue => deviceReport.payload.to(report)

@@ -31,7 +31,8 @@ const reportPayload = record({
   device: deviceId,
   /** The device's claim of when, ms since 1970-01-01T00:00Z; the chain's is the block's time. */
   observedAt: integer(),
-  events: list(eventCodec, LIMITS.reportEventsMax, 1),
+  /** None: a heartbeat, so that silence is visible. */
+  events: list(eventCodec, LIMITS.reportEventsMax),
   features: bytes(0, FEATURES_BYTES_MAX),
   /** The model that gave the scores, by hash; null for fixed rules. */
   model: optional(record({ hash: bytes(32), version: label })),

@@ -126,7 +126,10 @@ describe('refusals', () => {
     ['kv.put', ['k', new Uint8Array(1), 'another namespace']],
     ['kv.put', null],
     ['device.report', [deviceBytes(ACTIVE), 1, [['mood.bad', 0, 0, 0, '']], new Uint8Array(0), null]],
-    ['device.report', [deviceBytes(ACTIVE), 1, [], new Uint8Array(0), null]],
+    [
+      'device.report',
+      [deviceBytes(ACTIVE), 1, new Array(65).fill(['clock.skew', 0, 0, 0, '']), new Uint8Array(0), null],
+    ],
     ['device.report', [deviceBytes(ACTIVE), 1, [['clock.skew', 1_000_001, 0, 0, '']], new Uint8Array(0), null]],
     ['trust.score', [deviceBytes(ACTIVE), -1, [], 'm']],
     ['device.register', [new Uint8Array(33), 'h', 'm', 'm', 'f', [], 's', 'enforce']],
