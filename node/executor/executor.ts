@@ -1,0 +1,475 @@
+/**
+ * The executor: the ledger's shell between consensus and store. Stage: block → consensus → **ledger** → BKVS.
+ * It builds blocks, judges those of others, and makes committed ones durable; reads and proofs are in reads.ts.
+ * Invariants: building and validating go through one function and change nothing that is committed; a block is committed only after
+ * its parent, in one durable batch; what conflicts with the committed chain is abandoned at once; after a failed durable write
+ * everything is refused until the node starts anew, and what was acknowledged before is in the store.
+ */
+import { type Header, type SealedHeader, sealHeader } from '../../protocol/block.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { BlockExecution, type SignedTransaction, type Surroundings } from '../../protocol/execution.ts'
+import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import { type Frontier, frontierAt, frontierRoot } from '../../protocol/history.ts'
+import type { BlockContext, StateReader } from '../../protocol/kinds/kind.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { memberIndex, memberSetHash, quorumSizes } from '../../protocol/members.ts'
+import { treesRoot } from '../../protocol/merkle.ts'
+import { EMPTY_STATE, type NodeReference, type StateChange, StateTree } from '../../protocol/state/tree.ts'
+import type { Code } from '../../protocol/verdict.ts'
+import { AlthingError, isAlthingError } from '../errors.ts'
+import type { LedgerStore } from '../store/ledgerStore.ts'
+import { storeError } from '../store/level.ts'
+import { genesisChanges, NO_MODULES_HASH } from './genesisState.ts'
+import { LedgerReads } from './reads.ts'
+import { type BlockEvent, readerOver, Speculation, stateChangesOf, type Tip } from './speculation.ts'
+import { UsedNonces } from './usedNonces.ts'
+
+/** Bounds of an executor. */
+export type ExecutorOptions = {
+  /** Executed blocks kept that are not committed; at least 2. Each holds its body. */
+  readonly speculationsMax: number
+}
+
+/** A block that was built, with what was left out of it. */
+export type BuiltBlock = {
+  readonly sealed: SealedHeader
+  readonly transactions: readonly SignedTransaction[]
+  /** Transactions that the state machine refused; those that merely did not fit are in neither list. */
+  readonly refused: readonly { readonly id: Uint8Array; readonly code: Code }[]
+}
+
+/** A block that became durable. */
+export type CommittedBlock = {
+  readonly sealed: SealedHeader
+  readonly height: number
+  /** Ids of its transactions, in order. */
+  readonly transactionIds: readonly Uint8Array[]
+  /** Reports about devices in it. */
+  readonly events: readonly BlockEvent[]
+  /** Whether it was committed by its own certificate, and not by a descendant's. */
+  readonly certified: boolean
+}
+
+/** Leaves put into the state tree at a time at start: bounds the memory beside the tree. */
+const LEAVES_PER_STEP = 4096
+
+/** The committed end of the chain. It alone changes in place: speculations read through it once their parent is committed. */
+type Head = { -readonly [K in keyof Tip]: Tip[K] } & { header: SealedHeader | null }
+
+/** What the executor needs at birth, read from the store. */
+type Opened = { readonly tree: StateTree; readonly head: Head; readonly nonces: UsedNonces }
+
+/** Executes, judges and commits the blocks of one chain. One instance per store. Use `Executor.open`. */
+export class Executor {
+  readonly reads: LedgerReads
+  readonly #genesis: Genesis
+  readonly #ledger: LedgerStore
+  readonly #options: ExecutorOptions
+  readonly #context: Omit<BlockContext, 'height' | 'time'>
+  readonly #memberSetHash: Uint8Array
+  readonly #tree: StateTree
+  readonly #head: Head
+  readonly #nonces: UsedNonces
+  /** Hash (hex) → speculation, the least lately used first. All descend from the head. */
+  readonly #speculations = new Map<string, Speculation>()
+  /** Those of a running commit, in order of height: never evicted, and nothing that conflicts with them is executed. */
+  #committing: readonly Speculation[] = []
+  /** Settles when the last commit asked for has. */
+  #commits: Promise<unknown> = Promise.resolve()
+  #failure: AlthingError | undefined
+
+  private constructor(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions, opened: Opened) {
+    const { memberSet, trust } = genesis
+    const { q } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
+    if (options.speculationsMax < 2) throw new RangeError('fewer than 2 speculations')
+    this.#genesis = genesis
+    this.#ledger = ledger
+    this.#options = options
+    const chainId = chainIdOf(genesis)
+    this.#context = { chainId, memberSet, members: memberIndex(memberSet), quorum: q, trust }
+    this.#memberSetHash = memberSetHash(memberSet)
+    this.#tree = opened.tree
+    this.#head = opened.head
+    this.#nonces = opened.nonces
+    this.reads = new LedgerReads(ledger, chainId, {
+      tree: opened.tree,
+      head: () => this.#head,
+      usable: () => this.#assertUsable(),
+      settled: () => this.#commits,
+    })
+  }
+
+  /**
+   * Goes on at the committed height of `ledger`, which `initializeLedger` has created for this genesis: rebuilds the state tree,
+   * the frontier of the history and the nonces in use. Throws AlthingError STORE_CORRUPT if the state is not that of the last block.
+   */
+  static async open(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions): Promise<Executor> {
+    const height = ledger.committedHeight
+    const header = ledger.header(height) ?? null
+    const time = header?.header.time ?? genesis.createdAt
+    const frontier: Frontier = frontierAt(height + 1, (level, index) => ledger.historyNode(level, index))
+    const tree = new StateTree()
+    const { root, entries } = await rebuildTree(tree, ledger)
+    const expected = header?.header.stateRoot ?? genesisRoot(genesis)
+    if (!equalBytes(tree.rootHash(root), expected))
+      throw storeError(
+        'STORE_CORRUPT',
+        `the state is not that of the committed height ${height}; fetch the ledger anew`,
+      )
+    const nonces = await UsedNonces.rebuild(ledger, time)
+    const state: StateReader = { get: (key) => ledger.state(key)?.value }
+    const head: Head = {
+      header,
+      hash: ledger.committedHash,
+      height,
+      time,
+      era: 0,
+      root,
+      entries,
+      frontier,
+      state,
+      seen: nonces.has,
+    }
+    return new Executor(genesis, ledger, options, { tree, head, nonces })
+  }
+
+  /** Height and hash of the last committed block; the chain id at height 0. */
+  get head(): { readonly height: number; readonly hash: Uint8Array; readonly time: number } {
+    const { height, hash, time } = this.#head
+    return { height, hash, time }
+  }
+
+  /** The failed write after which everything is refused, if there was one. */
+  get failure(): AlthingError | undefined {
+    return this.#failure
+  }
+
+  /** Executed blocks that are not committed, and nodes of the state tree, for metrics and tests. */
+  get usage(): { speculations: number; treeNodes: number; entries: number; nonces: number } {
+    const { leaves, branches } = this.#tree.usage
+    return {
+      speculations: this.#speculations.size,
+      treeNodes: leaves + branches,
+      entries: this.#head.entries,
+      nonces: this.#nonces.size,
+    }
+  }
+
+  /** An executed block that is not committed, for serving it (agreement.md §3, Service). */
+  speculation(hash: Uint8Array): { sealed: SealedHeader; transactions: readonly SignedTransaction[] } | undefined {
+    const found = this.#speculations.get(toHex(hash))
+    return found === undefined ? undefined : { sealed: found.sealed, transactions: found.transactions }
+  }
+
+  /** Whether the block of `hash` is committed, or was built or found valid here and is kept. */
+  knows(hash: Uint8Array): boolean {
+    return this.#speculations.has(toHex(hash)) || this.#ledger.heightOf(hash) !== undefined
+  }
+
+  /**
+   * What the outcome of a transaction in the next block after the head depends on: the pool's question (`checkTransaction`). `time` (ms)
+   * is the time that block would have.
+   */
+  surroundings(time: number): Surroundings {
+    this.#assertUsable()
+    return this.#surroundingsOf(this.#head, Math.max(time, this.#head.time), this.#head.state)
+  }
+
+  /**
+   * Builds a block of `transactions`, in their order, on top of `parentHash`: those that fail are left out and named, those that do
+   * not fit within the bounds of a block are left out. Its time is `timeMs`, or the parent's if that is later. The block counts as
+   * validated. BLOCK_PARENT if the parent is neither the head nor a block built or found valid on top of it.
+   */
+  build(
+    parentHash: Uint8Array,
+    transactions: Iterable<SignedTransaction>,
+    timeMs: number,
+  ): BuiltBlock | 'BLOCK_PARENT' {
+    this.#assertUsable()
+    const parent = this.#tipOf(parentHash)
+    if (parent === undefined) return 'BLOCK_PARENT'
+    const time = Math.max(timeMs, parent.time)
+    const base = readerOver(parent)
+    const execution = new BlockExecution(this.#surroundingsOf(parent, time, base))
+    const included: SignedTransaction[] = []
+    const refused: { id: Uint8Array; code: Code }[] = []
+    let bytesLeft: number = LIMITS.blockBytesMax
+    for (const signed of transactions) {
+      if (included.length >= LIMITS.blockTransactionsMax) break
+      if (signed.transaction.bytes.length > bytesLeft) continue
+      const code = execution.apply(signed)
+      if (code !== null) refused.push({ id: signed.transaction.id, code })
+      else {
+        bytesLeft -= signed.transaction.bytes.length
+        included.push(signed)
+      }
+    }
+    const ids = included.map(({ transaction }) => transaction.id)
+    const changes = stateChangesOf(execution.state.changes(), parent.height + 1)
+    this.#makeRoom(parent)
+    const update = this.#tree.update(parent.root, changes.leafChanges)
+    const sealed = sealHeader({
+      ...this.#expected(parent),
+      time,
+      treesRoot: treesRoot(ids),
+      transactionCount: ids.length,
+      stateRoot: this.#tree.rootHash(update.root),
+    })
+    if (this.#speculations.has(toHex(sealed.hash))) this.#tree.release(update.created)
+    else
+      this.#keep(
+        parent,
+        new Speculation(parent, { sealed, transactions: included, ids, execution, changes, update }, base),
+      )
+    return { sealed, transactions: included, refused }
+  }
+
+  /**
+   * Judges a block by all rules of agreement.md §4.1 about blocks and of ledger.md §4; `nowMs` is this member's clock. null: it is valid
+   * and kept, to be built upon or committed. Else a code of the table's BLOCK part, and nothing has changed. `transactions` are read
+   * from the body with `decodeBody` and `readTransaction`. Throws AlthingError EXECUTOR_FULL if no speculation can make room.
+   */
+  validate(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Code | null {
+    this.#assertUsable()
+    const hash = toHex(sealed.hash)
+    const { header } = sealed
+    if (header.version !== 1 || sealed.bytes.length > LIMITS.headerBytesMax) return 'BLOCK_MALFORMED'
+    if (!equalBytes(header.chainId, this.#context.chainId)) return 'BLOCK_CHAIN'
+    const known = this.#speculations.get(hash)
+    if (known !== undefined) {
+      // Its time was judged by a clock that has moved on since; all else about it is settled by its hash.
+      this.#touch(hash, known)
+      return this.#isAhead(header, nowMs) ? 'BLOCK_TIME_AHEAD' : null
+    }
+    if (this.#ledger.heightOf(sealed.hash) !== undefined) return null
+    const parent = this.#tipOf(header.parent)
+    if (parent === undefined) return 'BLOCK_PARENT'
+    const refusal = this.#judgeHeader(header, parent, transactions, nowMs)
+    if (refusal !== null) return refusal
+    const base = readerOver(parent)
+    const execution = new BlockExecution(this.#surroundingsOf(parent, header.time, base))
+    for (const signed of transactions) if (execution.apply(signed) !== null) return 'BLOCK_TRANSACTION'
+    const changes = stateChangesOf(execution.state.changes(), header.height)
+    this.#makeRoom(parent)
+    const update = this.#tree.update(parent.root, changes.leafChanges)
+    if (!equalBytes(this.#tree.rootHash(update.root), header.stateRoot)) {
+      this.#tree.release(update.created)
+      return 'BLOCK_ROOT'
+    }
+    const ids = transactions.map(({ transaction }) => transaction.id)
+    this.#keep(parent, new Speculation(parent, { sealed, transactions, ids, execution, changes, update }, base))
+    return null
+  }
+
+  /**
+   * Commits the block of `hash` with its commit certificate, and before it each ancestor that is not committed yet, each in one
+   * durable batch; returns them in order of height once all are durable. For a block that is committed already the certificate is kept
+   * if it has none, and nothing is returned. Commits run one after the other. Throws AlthingError EXECUTOR_UNKNOWN_BLOCK (not executed
+   * here: validate it first), STORE_DISK_FULL (the blocks before are committed; may be tried again), STORE_WRITE_FAILED (everything is
+   * refused from then on).
+   */
+  commit(hash: Uint8Array, certificate: Uint8Array): Promise<CommittedBlock[]> {
+    const run = this.#commits.then(() => this.#commit(hash, certificate))
+    this.#commits = run.catch(() => undefined)
+    return run
+  }
+
+  async #commit(hash: Uint8Array, certificate: Uint8Array): Promise<CommittedBlock[]> {
+    this.#assertUsable()
+    const height = this.#ledger.heightOf(hash)
+    if (height !== undefined) {
+      if (height > 0 && this.#ledger.certificate(height) === undefined)
+        await this.#write(() => this.#ledger.updateCertificate(height, certificate))
+      return []
+    }
+    const chain: Speculation[] = []
+    let tip: Tip | undefined = this.#speculations.get(toHex(hash))
+    for (; tip instanceof Speculation; tip = tip.parent) chain.unshift(tip)
+    if (chain.length === 0)
+      throw new AlthingError(
+        'EXECUTOR_UNKNOWN_BLOCK',
+        `block ${toHex(hash)} was not executed here; fetch and validate it first`,
+      )
+    // Its certificate exists, so what conflicts with it is over; and while the store changes, only blocks above it read what they should.
+    this.#committing = chain
+    const last = chain.at(-1) as Speculation
+    for (const other of [...this.#speculations.values()])
+      if (!chain.includes(other) && !descends(other, last)) this.#abandon(other)
+    const committed: CommittedBlock[] = []
+    try {
+      for (const speculation of chain) {
+        const certified = speculation === last
+        const block = speculation.ledgerBlock(certified ? certificate : null)
+        await this.#write(() => this.#ledger.commitBlock(block))
+        this.#advance(speculation, block.replayRecords)
+        const { sealed, ids, height } = speculation
+        committed.push({ sealed, height, transactionIds: ids, events: block.deviceEvents, certified })
+      }
+    } finally {
+      this.#committing = []
+    }
+    return committed
+  }
+
+  /** Replaces the certificate of a committed block by one of more members (agreement.md §7). Throws like `commit`. */
+  updateCertificate(height: number, certificate: Uint8Array): Promise<void> {
+    const run = this.#commits.then(() => {
+      this.#assertUsable()
+      return this.#write(() => this.#ledger.updateCertificate(height, certificate))
+    })
+    this.#commits = run.catch(() => undefined)
+    return run
+  }
+
+  async #write(write: () => Promise<void>): Promise<void> {
+    try {
+      await write()
+    } catch (error) {
+      // A full disk is noticed before anything is written. After any other failure nobody knows what the disk holds.
+      if (!isAlthingError(error, 'STORE_DISK_FULL'))
+        this.#failure = isAlthingError(error)
+          ? error
+          : storeError('STORE_WRITE_FAILED', 'a block was not written', error)
+      throw this.#failure ?? error
+    }
+  }
+
+  /** The head moves to `speculation`, a child of it that is durable and with which nothing kept conflicts. */
+  #advance(speculation: Speculation, replayRecords: Uint8Array): void {
+    const head = this.#head
+    this.#speculations.delete(toHex(speculation.hash))
+    this.#tree.release(speculation.update.replaced)
+    this.#nonces.commit(replayRecords, speculation.time)
+    head.header = speculation.sealed
+    head.hash = speculation.hash
+    head.height = speculation.height
+    head.time = speculation.time
+    head.era = speculation.era
+    head.root = speculation.root
+    head.entries = speculation.entries
+    head.frontier = speculation.frontier
+    for (const child of this.#speculations.values()) if (child.parent === speculation) child.rebase(head)
+  }
+
+  #abandon(speculation: Speculation): void {
+    this.#speculations.delete(toHex(speculation.hash))
+    this.#tree.release(speculation.update.created)
+  }
+
+  #keep(parent: Tip, speculation: Speculation): void {
+    if (parent instanceof Speculation) this.#touch(toHex(parent.hash), parent)
+    this.#speculations.set(toHex(speculation.hash), speculation)
+  }
+
+  #touch(hash: string, speculation: Speculation): void {
+    this.#speculations.delete(hash)
+    this.#speculations.set(hash, speculation)
+  }
+
+  /** Abandons the block least lately used on which nothing rests, if there is no room for a child of `parent`. */
+  #makeRoom(parent: Tip): void {
+    if (this.#speculations.size < this.#options.speculationsMax) return
+    const parents = new Set<Tip>([parent])
+    for (const { parent: below } of this.#speculations.values()) parents.add(below)
+    for (const candidate of this.#speculations.values()) {
+      if (parents.has(candidate) || this.#committing.includes(candidate)) continue
+      this.#abandon(candidate)
+      return
+    }
+    throw new AlthingError('EXECUTOR_FULL', `${this.#speculations.size} blocks in a row wait for their commit`)
+  }
+
+  /** What a block can be put on top of now. */
+  #tipOf(hash: Uint8Array): Tip | undefined {
+    const tip = this.#speculations.get(toHex(hash))
+    const last = this.#committing.at(-1)
+    if (last !== undefined) return tip === last || (tip !== undefined && descends(tip, last)) ? tip : undefined
+    return tip ?? (equalBytes(hash, this.#head.hash) ? this.#head : undefined)
+  }
+
+  #surroundingsOf(parent: Tip, time: number, state: StateReader): Surroundings {
+    return {
+      block: { ...this.#context, height: parent.height + 1, time },
+      state,
+      entries: parent.entries,
+      seen: parent.seen,
+    }
+  }
+
+  /** The fields of a header on top of `parent` that follow from the chain alone. */
+  #expected(parent: Tip): Omit<Header, 'time' | 'treesRoot' | 'transactionCount' | 'stateRoot'> {
+    return {
+      version: 1,
+      chainId: this.#context.chainId,
+      era: parent.era,
+      height: parent.height + 1,
+      parent: parent.hash,
+      historyRoot: frontierRoot(parent.frontier),
+      memberSetHash: this.#memberSetHash,
+      nextMemberSetHash: null,
+      modulesHash: NO_MODULES_HASH,
+    }
+  }
+
+  #isAhead(header: Header, nowMs: number): boolean {
+    return header.time > nowMs + this.#genesis.memberSet.parameters.clockDriftMs
+  }
+
+  /** All that can be said of a block without executing it. */
+  #judgeHeader(header: Header, parent: Tip, transactions: readonly SignedTransaction[], nowMs: number): Code | null {
+    const expected = this.#expected(parent)
+    if (header.height !== expected.height) return 'BLOCK_HEIGHT'
+    if (header.era !== expected.era) return 'BLOCK_ERA'
+    if (header.time < parent.time) return 'BLOCK_TIME'
+    if (this.#isAhead(header, nowMs)) return 'BLOCK_TIME_AHEAD'
+    if (!equalBytes(header.historyRoot, expected.historyRoot)) return 'BLOCK_HISTORY'
+    if (!equalBytes(header.memberSetHash, expected.memberSetHash)) return 'BLOCK_MEMBER_SET'
+    // No kind of transaction changes the member set, so no block can end an era.
+    if (header.nextMemberSetHash !== null) return 'BLOCK_MEMBER_SET'
+    if (!equalBytes(header.modulesHash, expected.modulesHash)) return 'BLOCK_MODULES'
+    if (header.transactionCount !== transactions.length || transactions.length > LIMITS.blockTransactionsMax)
+      return 'BLOCK_COUNT'
+    let length = 0
+    for (const { transaction } of transactions) length += transaction.bytes.length
+    if (length > LIMITS.blockBytesMax) return 'BLOCK_TOO_LARGE'
+    const ids = transactions.map(({ transaction }) => transaction.id)
+    return equalBytes(treesRoot(ids), header.treesRoot) ? null : 'BLOCK_TREES'
+  }
+
+  #assertUsable(): void {
+    if (this.#failure !== undefined)
+      throw storeError('STORE_WRITE_FAILED', 'the ledger is out of use since a write failed', this.#failure)
+  }
+}
+
+/** Whether `ancestor` is below `speculation`. */
+function descends(speculation: Speculation, ancestor: Speculation): boolean {
+  for (let tip: Tip = speculation; tip instanceof Speculation; tip = tip.parent)
+    if (tip.parent === ancestor) return true
+  return false
+}
+
+function genesisRoot(genesis: Genesis): Uint8Array {
+  const tree = new StateTree()
+  return tree.rootHash(tree.update(EMPTY_STATE, genesisChanges(genesis).leafChanges).root)
+}
+
+/** Puts all leaves of `ledger` into `tree`. They come in the order of the tree, so each step rehashes only the path to the last. */
+async function rebuildTree(tree: StateTree, ledger: LedgerStore): Promise<{ root: NodeReference; entries: number }> {
+  let root: NodeReference = EMPTY_STATE
+  let entries = 0
+  let step: StateChange[] = []
+  const flush = (): void => {
+    const update = tree.update(root, step)
+    tree.release(update.replaced)
+    root = update.root
+    entries += step.length
+    step = []
+  }
+  for await (const leaf of ledger.leaves()) {
+    step.push(leaf)
+    if (step.length === LEAVES_PER_STEP) flush()
+  }
+  flush()
+  return { root, entries }
+}

@@ -1,0 +1,166 @@
+/**
+ * Speculations: blocks that were executed and not yet committed, each on top of its parent, several side by side where leaders forked.
+ * Invariants: a speculation descends from the head; its reads see its own changes, then its ancestors', then the committed state; it
+ * changes nothing outside itself and the nodes of the state tree that it created.
+ */
+import type { SealedHeader } from '../../protocol/block.ts'
+import type { BlockExecution, Seen, SignedTransaction } from '../../protocol/execution.ts'
+import { appendBlock, type Frontier, type HistoryNode } from '../../protocol/history.ts'
+import type { StateReader } from '../../protocol/kinds/kind.ts'
+import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { treeRoots } from '../../protocol/merkle.ts'
+import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
+import type { NodeReference, StateUpdate } from '../../protocol/state/tree.ts'
+import type { LedgerBlock, LedgerChanges } from '../store/ledgerBatch.ts'
+import { encodeBody } from './body.ts'
+import { packNonces } from './usedNonces.ts'
+
+/** What a block can be put on top of: the head of the committed chain, or a speculation. */
+export type Tip = {
+  readonly hash: Uint8Array
+  readonly height: number
+  /** Time of the block, ms. */
+  readonly time: number
+  /** Era of the next block. */
+  readonly era: number
+  /** State after the block. */
+  readonly root: NodeReference
+  /** Entries of that state. */
+  readonly entries: number
+  /** History up to and with the block. */
+  readonly frontier: Frontier
+  readonly state: StateReader
+  readonly seen: Seen
+}
+
+/** Changes of the state in the forms of the store and of the tree, in one order. */
+export type StateChanges = Pick<LedgerChanges, 'stateChanges' | 'leafChanges'>
+
+/** Encodes and hashes `changes` (key → value, null where deleted) of the block at `height`. */
+export function stateChangesOf(changes: ReadonlyMap<string, Uint8Array | null>, height: number): StateChanges {
+  const stateChanges: { key: string; entry: Uint8Array | null }[] = []
+  const leafChanges: { keyHash: Uint8Array; valueHash: Uint8Array | null }[] = []
+  for (const [key, value] of changes) {
+    const entry = value === null ? null : encodeEntry({ height, value })
+    stateChanges.push({ key, entry })
+    leafChanges.push({ keyHash: keyHashOf(key), valueHash: entry === null ? null : valueHashOf(entry) })
+  }
+  return { stateChanges, leafChanges }
+}
+
+/** An event of a device in a block; `index` is that of the transaction. */
+export type BlockEvent = LedgerBlock['deviceEvents'][number]
+
+/** The categories in which `transactions` report devices, each once per transaction. */
+export function deviceEventsOf(transactions: readonly SignedTransaction[]): BlockEvent[] {
+  const found: BlockEvent[] = []
+  transactions.forEach(({ transaction }, index) => {
+    if (transaction.kind !== deviceReport.name) return
+    const { device, events } = deviceReport.payload.from(transaction.payload, deviceReport.name)
+    for (const category of new Set(events.map((event) => event.category)))
+      found.push({ deviceId: device, category, index })
+  })
+  return found
+}
+
+/** What an executed block consists of. */
+export type Executed = {
+  readonly sealed: SealedHeader
+  readonly transactions: readonly SignedTransaction[]
+  readonly ids: readonly Uint8Array[]
+  readonly execution: BlockExecution
+  readonly changes: StateChanges
+  readonly update: StateUpdate
+}
+
+/** One executed block. */
+export class Speculation implements Tip {
+  /** The head once the parent is committed. */
+  parent: Tip
+  readonly sealed: SealedHeader
+  readonly update: StateUpdate
+  readonly entries: number
+  readonly frontier: Frontier
+  readonly ids: readonly Uint8Array[]
+  readonly state: StateReader
+  readonly #executed: Executed
+  readonly #base: ParentReader
+  readonly #historyNodes: readonly HistoryNode[]
+
+  /** `base` is the reader over `parent` on which the block was executed. */
+  constructor(parent: Tip, executed: Executed, base: ParentReader) {
+    this.parent = parent
+    this.#executed = executed
+    this.sealed = executed.sealed
+    this.update = executed.update
+    this.ids = executed.ids
+    this.state = executed.execution.state
+    this.entries = parent.entries + executed.execution.state.entriesAdded
+    const { frontier, nodes } = appendBlock(parent.frontier, executed.sealed.hash)
+    this.frontier = frontier
+    this.#historyNodes = nodes
+    this.#base = base
+  }
+
+  get hash(): Uint8Array {
+    return this.sealed.hash
+  }
+
+  get height(): number {
+    return this.sealed.header.height
+  }
+
+  get time(): number {
+    return this.sealed.header.time
+  }
+
+  get era(): number {
+    return this.sealed.header.era + (this.sealed.header.nextMemberSetHash === null ? 0 : 1)
+  }
+
+  get root(): NodeReference {
+    return this.update.root
+  }
+
+  /** See `Seen`: of this block and those below. */
+  readonly seen: Seen = (address, nonce, time) =>
+    this.#executed.execution.has(address, nonce, time) || this.parent.seen(address, nonce, time)
+
+  get transactions(): readonly SignedTransaction[] {
+    return this.#executed.transactions
+  }
+
+  /** Puts the head in the place of the parent, which was committed: its overlay is let go, and reads get shorter. */
+  rebase(head: Tip): void {
+    this.parent = head
+    this.#base.tip = head
+  }
+
+  /** All that the store writes for this block. `certificate` is null where a descendant's commits it. */
+  ledgerBlock(certificate: Uint8Array | null): LedgerBlock {
+    const { sealed, transactions, ids, execution, changes } = this.#executed
+    return {
+      ...changes,
+      header: sealed,
+      body: encodeBody(transactions.map(({ transaction }) => transaction.bytes)),
+      certificate,
+      transactionIds: ids,
+      treeRoots: treeRoots(ids),
+      deviceEvents: deviceEventsOf(transactions),
+      replayRecords: packNonces(execution.nonces()),
+      historyNodes: this.#historyNodes,
+      memberSets: [],
+    }
+  }
+}
+
+/** A reader that can be moved from a parent to the head that took its place. */
+export type ParentReader = StateReader & { tip: Tip }
+
+/** The state of `tip`, through an indirection. */
+export const readerOver = (tip: Tip): ParentReader => ({
+  tip,
+  get(key) {
+    return this.tip.state.get(key)
+  },
+})
