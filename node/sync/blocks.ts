@@ -1,0 +1,419 @@
+/**
+ * Blocks in the shell: what consensus needs of pool, executor and the other members (`BlockDuties`). Stage: pool → **block** → ledger.
+ * Invariants: a block is executed after its parent; a body is whatever hashes to the ids that the leader proposed, whoever sent it; the
+ * chain moves only by certificates that were verified; catching up is one loop at a time.
+ */
+import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
+import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
+import { certificateCodec } from '../../protocol/certificate.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
+import type { Block, Certificate, Evidence, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
+import type { Verifier } from '../../protocol/consensus/verify.ts'
+import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
+import { sha3 } from '../../protocol/crypto.ts'
+import type { SignedTransaction } from '../../protocol/execution.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import type { PublicKeyHex } from '../../protocol/members.ts'
+import { decodeTransaction } from '../../protocol/transaction.ts'
+import type { Clock } from '../clock.ts'
+import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog } from '../consensus/driver.ts'
+import { decodeBody } from '../executor/body.ts'
+import type { CommittedBlock, Executor } from '../executor/executor.ts'
+import type { Intake } from '../intake/intake.ts'
+import type { Network } from '../network/network.ts'
+import type { Pool } from '../pool/pool.ts'
+import {
+  ask,
+  blocksAnswer,
+  blocksQuestion,
+  bodiesAnswer,
+  bodiesQuestion,
+  headersAnswer,
+  headersQuestion,
+  proposalQuestion,
+} from './serve.ts'
+
+/** What one era and one node fix. */
+export type BlocksOptions = {
+  readonly era: number
+  /** Keys of the era's members, by index. */
+  readonly members: readonly PublicKeyHex[]
+  readonly me: MemberIndex
+  readonly heartbeatMs: number
+  /** Bytes and count of transactions that a built block takes at most. */
+  readonly blockBytesMax: number
+  readonly blockTransactionsMax: number
+}
+export type BlocksDependencies = {
+  readonly clock: Clock
+  readonly executor: Executor
+  readonly pool: Pool
+  readonly intake: Intake
+  readonly network: Pick<Network, 'request' | 'linkedPeers'>
+  readonly verifier: Verifier
+  readonly log: DriverLog
+  committed(blocks: readonly CommittedBlock[]): void
+  evidence(evidence: Evidence): void
+}
+
+/** How long one peer may take to answer before another is asked. */
+const ASK_TIMEOUT_MS = 5_000
+/** Between two rounds of asking when nobody had it. */
+const RETRY_MS = 100
+/** Rounds of asking for one thing before it is given up; it is asked for again when it is needed again. */
+const ROUNDS_MAX = 50
+
+/** Carries out the duties for one era. */
+export class Blocks implements BlockDuties {
+  readonly #options: BlocksOptions
+  readonly #deps: BlocksDependencies
+  readonly #waiting = new Map<string, Set<() => void>>()
+  readonly #arrivals = new Set<() => void>()
+  #lastBuiltAt: number
+  #catchingUp: Promise<void> | undefined
+  #target = 0
+  #stopped = false
+
+  constructor(options: BlocksOptions, deps: BlocksDependencies) {
+    this.#options = options
+    this.#deps = deps
+    this.#lastBuiltAt = deps.clock.monotonic()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const wake of [...this.#arrivals]) wake()
+  }
+
+  /** A transaction came into the pool: a leader that waits for work may build. */
+  arrived(): void {
+    for (const wake of [...this.#arrivals]) wake()
+  }
+
+  async validate(
+    proposal: Proposal,
+    { sealed, transactionIds }: ProposalParts & { readonly sealed: SealedHeader },
+  ): Promise<boolean> {
+    const { executor, clock, log } = this.#deps
+    if (executor.knows(sealed.hash)) return true
+    const holders = [proposal.view % this.#options.members.length]
+    const transactions = await this.#transactions(sealed.hash, transactionIds, holders)
+    if (transactions === null) return false
+    await this.#known(toHex(sealed.header.parent))
+    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+      const code = executor.validate(sealed, transactions, clock.now())
+      if (code === null) {
+        this.#wake(toHex(sealed.hash))
+        return true
+      }
+      // A block from the near future becomes valid by waiting (§4.1 asks for this block only, at the time of the vote).
+      if (code !== 'BLOCK_TIME_AHEAD') {
+        log.warn({ code, height: sealed.header.height, hash: toHex(sealed.hash) }, 'a proposed block is not valid')
+        return false
+      }
+      await this.#pause(RETRY_MS)
+    }
+    return false
+  }
+
+  async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
+    const { executor, pool, clock, log } = this.#deps
+    await this.#known(parent)
+    const under = this.#uncommittedIds(parent)
+    while (!cancelled() && !this.#stopped) {
+      const { blockBytesMax: bytesMax, blockTransactionsMax: countMax } = this.#options
+      const taken = pool.take({ bytesMax, countMax, blockTime: clock.now() }, under)
+      const idleMs = this.#lastBuiltAt + this.#options.heartbeatMs - clock.monotonic()
+      if (taken.length === 0 && idleMs > 0) {
+        await this.#arrival(idleMs)
+        continue
+      }
+      const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
+      const built = executor.build(fromHex(parent), signed, clock.now())
+      if (built === 'BLOCK_PARENT') return null
+      for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
+      if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
+      this.#lastBuiltAt = clock.monotonic()
+      this.#wake(toHex(built.sealed.hash))
+      log.debug({ height, transactions: built.transactions.length }, 'block built')
+      return {
+        block: blockOf(built.sealed),
+        parts: {
+          header: built.sealed.bytes,
+          transactionIds: built.transactions.map(({ transaction }) => transaction.id),
+        },
+      }
+    }
+    return null
+  }
+
+  async fetchProposal(
+    slot: Slot,
+    holders: readonly MemberIndex[],
+  ): Promise<{ from: MemberIndex; frame: Uint8Array } | null> {
+    // The proposal itself is mostly on its way already.
+    await this.#pause(RETRY_MS)
+    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+      if (this.#deps.executor.knows(fromHex(slot.hash))) return null
+      for (const from of holders) {
+        if (from === this.#options.me) continue
+        const question = [proposalQuestion, { view: slot.view, seq: slot.seq, hash: fromHex(slot.hash) }] as const
+        const frame = await this.#attempt(from, (peer) =>
+          this.#deps.network.request(peer, 'proposal', encodeAs(...question), { timeoutMs: ASK_TIMEOUT_MS }),
+        )
+        if (frame !== null && frame.length > 0) return { from, frame }
+      }
+      await this.#pause(RETRY_MS)
+    }
+    return null
+  }
+
+  async fetchHeaders(hash: string, _height: number): Promise<readonly Block[]> {
+    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+      for (const from of this.#others()) {
+        const found = await this.#attempt(from, (peer) =>
+          ask(
+            this.#deps.network,
+            peer,
+            'headers',
+            [headersQuestion, { hash: fromHex(hash), count: 256 }],
+            headersAnswer,
+            ASK_TIMEOUT_MS,
+          ),
+        )
+        const headers = found === null ? [] : linked(fromHex(hash), found)
+        if (headers.length > 0) return headers.map(blockOf)
+      }
+      await this.#pause(RETRY_MS)
+    }
+    return []
+  }
+
+  async commit(certificate: Certificate): Promise<void> {
+    const { executor } = this.#deps
+    const hash = fromHex(certificate.hash)
+    if (executor.speculation(hash) === undefined && executor.head.height < certificate.height)
+      await this.#catchUp(certificate.height)
+    if (this.#stopped) return
+    const { era } = this.#options
+    const encoded = encodeAs(certificateCodec, toWireCertificate(era, certificate))
+    if (executor.knows(hash)) this.#publish(await executor.commit(hash, encoded))
+  }
+
+  assurance(certificate: Certificate): void {
+    const { executor, log } = this.#deps
+    const encoded = encodeAs(certificateCodec, toWireCertificate(this.#options.era, certificate))
+    if (executor.head.height < certificate.height) return
+    executor
+      .updateCertificate(certificate.height, encoded)
+      .catch((error) => log.warn({ error }, 'certificate not widened'))
+  }
+
+  evidence(evidence: Evidence): void {
+    this.#deps.evidence(evidence)
+  }
+
+  /** Fetches committed blocks until the head is at `height`. One loop runs; a later, higher target prolongs it. */
+  #catchUp(height: number): Promise<void> {
+    this.#target = Math.max(this.#target, height)
+    this.#catchingUp ??= this.#catchUpLoop().finally(() => {
+      this.#catchingUp = undefined
+    })
+    return this.#catchingUp
+  }
+
+  async #catchUpLoop(): Promise<void> {
+    const { executor, log } = this.#deps
+    log.info({ from: executor.head.height, to: this.#target }, 'catching up')
+    while (executor.head.height < this.#target && !this.#stopped) {
+      let moved = false
+      for (const from of this.#others()) {
+        const before = executor.head.height
+        await this.#attempt(from, (peer) => this.#blocksFrom(peer))
+        moved ||= executor.head.height > before
+        if (executor.head.height >= this.#target) break
+      }
+      if (!moved) await this.#pause(RETRY_MS)
+    }
+  }
+
+  /** Takes the next blocks from one peer. What it sends is committed only up to the last block with a certificate that verifies. */
+  async #blocksFrom(peer: PublicKeyHex): Promise<void> {
+    const { executor, network, verifier, clock } = this.#deps
+    const sent = await ask(
+      network,
+      peer,
+      'blocks',
+      [blocksQuestion, { from: executor.head.height + 1 }],
+      blocksAnswer,
+      2 * ASK_TIMEOUT_MS,
+    )
+    for (const { header, body, certificate } of sent) {
+      const sealed = decodeHeader(header)
+      if (!executor.knows(sealed.hash)) {
+        const bodies = decodeBody(body)
+        if (typeof bodies === 'string') return
+        const transactions = await this.#signed(bodies)
+        if (transactions === null || executor.validate(sealed, transactions, clock.now()) !== null) return
+        this.#wake(toHex(sealed.hash))
+      }
+      if (certificate === null) continue
+      const verified = verifier.certificate(decodeAs(certificateCodec, certificate))
+      if (!verified.ok || verified.certificate.hash !== toHex(sealed.hash) || verified.certificate.kind !== 'commit')
+        return
+      this.#publish(await executor.commit(sealed.hash, certificate))
+    }
+  }
+
+  #publish(blocks: readonly CommittedBlock[]): void {
+    if (blocks.length === 0) return
+    for (const { sealed, transactionIds } of blocks) {
+      this.#deps.pool.onCommitted(transactionIds.map(toHex), sealed.header.time)
+      this.#wake(toHex(sealed.hash))
+    }
+    this.#deps.committed(blocks)
+  }
+
+  /** The transactions of a proposed block, in order: from the pool, the rest from members that have it; null if given up. */
+  async #transactions(
+    block: Uint8Array,
+    ids: readonly Uint8Array[],
+    holders: readonly MemberIndex[],
+  ): Promise<readonly SignedTransaction[] | null> {
+    const { pool } = this.#deps
+    const found = new Map<string, SignedTransaction>()
+    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+      const missing: Uint8Array[] = []
+      for (const id of ids) {
+        const key = toHex(id)
+        if (found.has(key)) continue
+        const entry = pool.get(key)
+        if (entry === undefined) missing.push(id)
+        else found.set(key, { transaction: entry.transaction, signer: fromHex(entry.signer) })
+      }
+      if (missing.length === 0) return ids.map((id) => found.get(toHex(id)) as SignedTransaction)
+      // First the leader, then whoever is linked: any member that voted has it.
+      for (const from of [...holders, ...this.#others()].filter((member) => member !== this.#options.me)) {
+        const answer = await this.#attempt(from, (peer) =>
+          ask(
+            this.#deps.network,
+            peer,
+            'bodies',
+            [bodiesQuestion, { block, ids: missing }],
+            bodiesAnswer,
+            ASK_TIMEOUT_MS,
+          ),
+        )
+        const bodies = (answer ?? []).filter(
+          (body, i) => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array),
+        )
+        const signed = await this.#signed(bodies as Uint8Array[])
+        for (const item of signed ?? []) found.set(toHex(item.transaction.id), item)
+        if (bodies.length > 0) break
+      }
+      if (found.size < ids.length) await this.#pause(RETRY_MS / 4)
+    }
+    return null
+  }
+
+  /** Decodes transactions and recovers their signers; null if one is malformed or signed by nobody. */
+  async #signed(encoded: readonly Uint8Array[]): Promise<SignedTransaction[] | null> {
+    try {
+      const transactions = encoded.map((data) => decodeTransaction(data))
+      const signers = await this.#deps.intake.signers(transactions)
+      return transactions.map((transaction, i) => {
+        const signer = signers[i]
+        if (signer === undefined) throw new RangeError('signed by nobody')
+        return { transaction, signer }
+      })
+    } catch {
+      return null
+    }
+  }
+
+  /** Ids (hex) in the uncommitted blocks from `parent` down: they wait in the pool but are under way. */
+  #uncommittedIds(parent: string): ReadonlySet<string> {
+    const ids = new Set<string>()
+    for (let at = this.#deps.executor.speculation(fromHex(parent)); at !== undefined; ) {
+      for (const { transaction } of at.transactions) ids.add(toHex(transaction.id))
+      at = this.#deps.executor.speculation(at.sealed.header.parent)
+    }
+    return ids
+  }
+
+  #others(): MemberIndex[] {
+    const linked = new Set(this.#deps.network.linkedPeers())
+    const others = this.#options.members.flatMap((key, i) => (i !== this.#options.me && linked.has(key) ? [i] : []))
+    // Each time another one first, so that the load and the trust are spread.
+    const turn = others.length === 0 ? 0 : Math.floor(this.#deps.clock.monotonic()) % others.length
+    return [...others.slice(turn), ...others.slice(0, turn)]
+  }
+
+  /** Asks one member; a failure of the network or a malformed answer is that member's, and another is asked. */
+  async #attempt<T>(from: MemberIndex, question: (peer: PublicKeyHex) => Promise<T>): Promise<T | null> {
+    const peer = this.#options.members[from]
+    if (peer === undefined || this.#deps.executor.failure !== undefined) return null
+    try {
+      return await question(peer)
+    } catch (error) {
+      if (this.#deps.executor.failure !== undefined) throw error
+      this.#deps.log.debug({ peer, error: String(error) }, 'a member did not answer')
+      return null
+    }
+  }
+
+  /** Resolves once the block is executed or committed here. */
+  async #known(hash: string): Promise<void> {
+    if (this.#stopped || this.#deps.executor.knows(fromHex(hash))) return
+    await new Promise<void>((resolve) => {
+      const waiting = this.#waiting.get(hash) ?? new Set()
+      this.#waiting.set(hash, waiting.add(resolve))
+    })
+  }
+
+  #wake(hash: string): void {
+    const waiting = this.#waiting.get(hash)
+    this.#waiting.delete(hash)
+    for (const resolve of waiting ?? []) resolve()
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#deps.clock.after(ms, resolve))
+  }
+
+  #arrival(atMostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#arrivals.delete(wake)
+        timer.cancel()
+        resolve()
+      }
+      const timer = this.#deps.clock.after(Math.min(atMostMs, 1000), wake)
+      this.#arrivals.add(wake)
+    })
+  }
+}
+
+/** The longest beginning of `headers` in which each is the parent of the one before, from `hash` on. */
+function linked(hash: Uint8Array, headers: readonly Uint8Array[]): SealedHeader[] {
+  const chain: SealedHeader[] = []
+  let expected = hash
+  for (const data of headers) {
+    let sealed: SealedHeader
+    try {
+      sealed = decodeHeader(data)
+    } catch {
+      break
+    }
+    if (!equalBytes(sealed.hash, expected)) break
+    chain.push(sealed)
+    expected = sealed.header.parent
+  }
+  return chain
+}
+
+/** What a built block takes at most unless configured lower. */
+export const BUILD_BOUNDS = {
+  blockBytesMax: LIMITS.blockBytesMax,
+  blockTransactionsMax: LIMITS.blockTransactionsMax,
+} as const
