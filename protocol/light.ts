@@ -90,7 +90,7 @@ export function assuranceSentence(count: number, memberSet: MemberSet): string {
   const { percent, deltaMs } = memberSet.parameters
   const { n, q, f } = quorumSizes(memberSet.members.length, percent)
   const assurance = count + q - n - 1
-  const slow = assurance === 0 ? 'if no member lies' : `if ${liars(assurance)}`
+  const slow = assurance === 0 ? 'if no member lies' : `even if ${liars(assurance)}`
   const timely = f > assurance ? `; if messages arrive within ${deltaMs} ms, even if ${liars(f, assurance > 0)}` : ''
   return `${count} of ${n} signed: holds ${slow} on an arbitrarily slow network${timely}.`
 }

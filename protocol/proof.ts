@@ -14,7 +14,7 @@ import { chainIdOf, type Genesis } from './genesis.ts'
 import { verifyHeader, verifyHistory } from './light.ts'
 import { LIMITS } from './limits.ts'
 import { type TransactionProof, verifyTransaction } from './merkle.ts'
-import { decodeEntry, isStateKey } from './state/entry.ts'
+import { decodeEntry, isStateKey, keyHashOf } from './state/entry.ts'
 import { DEPTH_MAX, type StateProof, verifyState } from './state/proof.ts'
 import type { Code } from './verdict.ts'
 
@@ -59,13 +59,13 @@ export type ProofStep = {
 
 /** Puts a proof together. Throws `RangeError` on parts that no file could hold. */
 export function buildProof(subject: ProofSubject, block: BlockEvidence): Proof {
-  const proof = { subject, block }
-  const read = parseProof(renderProof(proof))
+  if (subject.kind === 'state' && !isStateKey(subject.key)) throw new RangeError('no proof: key: not a key')
+  const read = parseProof(renderProof({ subject, block }))
   if (!read.ok) throw new RangeError(`no proof: ${read.problem}`)
-  return proof
+  return read.proof
 }
 
-/** The one text of `proof`, ending with a line feed. */
+/** The one text of `proof`, ending with a line feed. Throws `RangeError` on a key with a lone surrogate. */
 export function renderProof({ subject, block }: Proof): string {
   const file = {
     format: 'althing-proof',
@@ -81,6 +81,8 @@ export function renderProof({ subject, block }: Proof): string {
         }
       : {
           key: subject.key,
+          // The place where one absent key would be is that of many: without this, the file with another key would be a proof as well.
+          keyHash: toHex(keyHashOf(subject.key)),
           entry: subject.entry === null ? null : toHex(subject.entry),
           siblings: subject.place.siblings.map(toHex),
           other:
@@ -110,7 +112,7 @@ export function parseProof(text: string): { ok: true; proof: Proof } | { ok: fal
     return { ok: false, problem: `longer than ${PROOF_CHARACTERS_MAX} characters` }
   try {
     const proof = readFile(parseJson(text))
-    // Whatever JSON allows beside the one form (spaces, order, twice the same name, other escapes) shows here.
+    // Whatever JSON allows beside the one form (spaces, order, twice the same name, other escapes) shows here, and a hash that is not the key's.
     if (renderProof(proof) !== text) malformed('not in the one form of a proof file; it was changed since it was made')
     return { ok: true, proof }
   } catch (error) {
@@ -132,7 +134,7 @@ function parseJson(text: string): unknown {
 const COMMON = ['format', 'version', 'kind', 'chainId', 'header', 'history', 'certificate']
 const OWN = {
   transaction: ['transaction', 'index', 'tree', 'block'],
-  state: ['key', 'entry', 'siblings', 'other'],
+  state: ['key', 'keyHash', 'entry', 'siblings', 'other'],
 } as const
 
 function readFile(json: unknown): Proof {
