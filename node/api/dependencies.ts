@@ -1,0 +1,138 @@
+/**
+ * Stage: HTTP API. What the API needs of the node, as an interface of its own: no class of another folder stands in it, so that the API
+ * runs in tests over plain memory.
+ * Invariants: ids, hashes, keys and addresses in text are lower-case hexadecimal; every list that is asked for has a `limit` that the
+ * answer must not exceed; secrets leave through `signingKey` only, and never the process.
+ */
+import type { SealedHeader } from '../../protocol/block.ts'
+import type { WireCertificate } from '../../protocol/certificate.ts'
+import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/access/record.ts'
+import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
+import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
+import type { EventRecord } from '../../protocol/kinds/report/record.ts'
+import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
+import type { StateEntry } from '../../protocol/state/entry.ts'
+import type { Code } from '../../protocol/verdict.ts'
+
+/** What became of handing a transaction in. `id`: SHA3-256 of its bytes, hexadecimal. */
+export type Submission = { readonly ok: true; readonly id: string } | { readonly ok: false; readonly code: Code }
+
+/** Where a committed transaction stands: height and hash of its block, position in it from 0. */
+export type Place = { readonly height: number; readonly blockHash: string; readonly index: number }
+
+/** What became of a transaction while someone waited. */
+export type Fate =
+  | ({ readonly outcome: 'committed' } & Place)
+  | { readonly outcome: 'refused'; readonly code: Code }
+  | { readonly outcome: 'timeout' }
+
+/** A transaction that the node knows. `bytes` is the whole as it arrived; `signer` a compressed key in hexadecimal. */
+export type KnownTransaction = { readonly bytes: Uint8Array; readonly signer: string } & (
+  | { readonly state: 'pending' }
+  | ({ readonly state: 'committed'; readonly committedAt: number } & Place)
+  | { readonly state: 'refused'; readonly code: Code }
+)
+
+/** A committed block: its header and the ids of its transactions in order. */
+export type CommittedBlock = { readonly sealed: SealedHeader; readonly transactionIds: readonly string[] }
+
+/** The commit certificate of a block, and each member of its era with whether it signed. `quorum`: signatures that it takes. */
+export type CommittedCertificate = {
+  readonly certificate: WireCertificate
+  readonly quorum: number
+  readonly members: readonly { readonly name: string; readonly publicKey: string; readonly signed: boolean }[]
+}
+
+/** All that the state says of one device. `id`: address, 40 hexadecimal digits. */
+export type DeviceSnapshot = {
+  readonly id: string
+  readonly device: DeviceRecord
+  readonly trust?: TrustRecord | undefined
+  readonly blacklist?: BlacklistRecord | undefined
+  readonly reinstatement?: ReinstatementRecord | undefined
+  /** Counters by category; in answers about a single device only. */
+  readonly events?: ReadonlyMap<CategoryName, EventRecord> | undefined
+}
+
+/** One anomaly event of a committed report. `sequence` orders all events of one device and never changes: the cursor. */
+export type DeviceEvent = Place & {
+  readonly sequence: number
+  readonly transaction: string
+  readonly committedAt: number
+  readonly observedAt: number
+  readonly category: CategoryName
+  readonly severityPpm: number
+  readonly confidencePpm: number
+  readonly scorePpm: number
+  readonly detail: string
+}
+
+/** A check of the node's health. `needed`: for being alive at all, for serving requests, or only worth knowing. */
+export type HealthCheck = {
+  readonly name: string
+  readonly ok: boolean
+  readonly detail: string
+  readonly needed: 'alive' | 'ready' | 'never'
+}
+
+/** Something that happened. `id`: 1 to 64 of A–Z a–z 0–9 . _ -, in the order of the feed; `type`: such as `block`; `data`: JSON. */
+export type FeedEvent = { readonly id: string; readonly type: string; readonly data: unknown }
+
+/**
+ * A subscription: the events after the id asked for that are still kept (bounded by the node), and whether those are all there were.
+ * The listener is called for each later event, never before `subscribe` has returned, and not after `close`.
+ */
+export type Subscription = { readonly replay: readonly FeedEvent[]; readonly complete: boolean; close(): void }
+
+/** The secret (32 bytes) and compressed public key (33 bytes) of an API key. */
+export type SigningKey = { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array }
+
+/** JSON of an answer that another stage defines: status and proof files. */
+export type JsonObject = { readonly [name: string]: unknown }
+
+/** Everything the API asks of the node. A rejected promise is a failure of the world: 503 if an `AlthingError`, else 500. */
+export type ApiDependencies = {
+  readonly chainId: Uint8Array
+  /** Version of the program. */
+  readonly version: string
+  /** The node's clock, ms since 1970-01-01T00:00Z. */
+  now(): number
+  /** 16 new random bytes, for nonces. */
+  randomNonce(): Uint8Array
+  /** Hands a signed transaction to the pool. */
+  submit(transactionBytes: Uint8Array): Promise<Submission>
+  /** Waits until the transaction is committed or refused, `timeoutMs` at most. */
+  waitFor(id: string, timeoutMs: number): Promise<Fate>
+  /** The key of the API key called `name`, if this node holds it. */
+  signingKey(name: string): SigningKey | undefined
+  /** The newest committed block; undefined at genesis. */
+  head(): Promise<SealedHeader | undefined>
+  /** Blocks below height `before` (all if undefined), newest first. */
+  blocks(page: { before: number | undefined; limit: number }): Promise<readonly SealedHeader[]>
+  block(heightOrHash: number | string): Promise<CommittedBlock | undefined>
+  certificate(height: number): Promise<CommittedCertificate | undefined>
+  transaction(id: string): Promise<KnownTransaction | undefined>
+  /** Entry of the state under its full key (`kv/<namespace>/<key>`), with the height of its last change. */
+  stateEntry(stateKey: string): Promise<StateEntry | undefined>
+  /** Keys of a namespace after `after`, in ascending order. */
+  namespaceKeys(
+    namespace: string,
+    page: { after: string | undefined; limit: number },
+  ): Promise<readonly { readonly key: string; readonly height: number; readonly valueBytes: number }[]>
+  device(id: string): Promise<DeviceSnapshot | undefined>
+  /** Devices after the id `after`, in ascending order of id. */
+  devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>
+  /** Events of a device before `before`, newest first; of one category if given. */
+  deviceEvents(
+    id: string,
+    page: { category: CategoryName | undefined; before: number | undefined; limit: number },
+  ): Promise<readonly DeviceEvent[]>
+  /** The proof file of a committed transaction (ledger.md §5). */
+  transactionProof(id: string): Promise<JsonObject | undefined>
+  /** The proof that a state key holds its entry, or that there is none; undefined only where no block is committed yet. */
+  stateProof(stateKey: string): Promise<JsonObject | undefined>
+  status(): Promise<JsonObject>
+  metrics(): Promise<{ readonly contentType: string; readonly text: string }>
+  health(): Promise<readonly HealthCheck[]>
+  subscribe(after: string | undefined, listener: (event: FeedEvent) => void): Subscription
+}
