@@ -7,13 +7,14 @@
  */
 import { type Header, type SealedHeader, sealHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { sha3 } from '../../protocol/crypto.ts'
 import { BlockExecution, type SignedTransaction, type Surroundings } from '../../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { type Frontier, frontierAt, frontierRoot } from '../../protocol/history.ts'
 import type { BlockContext, StateReader } from '../../protocol/kinds/kind.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { memberIndex, memberSetHash, quorumSizes } from '../../protocol/members.ts'
-import { treesRoot } from '../../protocol/merkle.ts'
+import { merkleRoot, treeRoots } from '../../protocol/merkle.ts'
 import { EMPTY_STATE, type NodeReference, type StateChange, StateTree } from '../../protocol/state/tree.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
@@ -21,7 +22,7 @@ import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
 import { genesisChanges, NO_MODULES_HASH } from './genesisState.ts'
 import { LedgerReads } from './reads.ts'
-import { type BlockEvent, readerOver, Speculation, stateChangesOf, type Tip } from './speculation.ts'
+import { type BlockEvent, ParentReader, Speculation, stateChangesOf, type Tip } from './speculation.ts'
 import { UsedNonces } from './usedNonces.ts'
 
 /** Bounds of an executor. */
@@ -189,7 +190,7 @@ export class Executor {
     const parent = this.#tipOf(parentHash)
     if (parent === undefined) return 'BLOCK_PARENT'
     const time = Math.max(timeMs, parent.time)
-    const base = readerOver(parent)
+    const base = new ParentReader(parent)
     const execution = new BlockExecution(this.#surroundingsOf(parent, time, base))
     const included: SignedTransaction[] = []
     const refused: { id: Uint8Array; code: Code }[] = []
@@ -205,13 +206,14 @@ export class Executor {
       }
     }
     const ids = included.map(({ transaction }) => transaction.id)
+    const roots = treeRoots(ids)
     const changes = stateChangesOf(execution.state.changes(), parent.height + 1)
     this.#makeRoom(parent)
     const update = this.#tree.update(parent.root, changes.leafChanges)
     const sealed = sealHeader({
       ...this.#expected(parent),
       time,
-      treesRoot: treesRoot(ids),
+      treesRoot: merkleRoot(sha3, roots),
       transactionCount: ids.length,
       stateRoot: this.#tree.rootHash(update.root),
     })
@@ -219,7 +221,11 @@ export class Executor {
     else
       this.#keep(
         parent,
-        new Speculation(parent, { sealed, transactions: included, ids, execution, changes, update }, base),
+        new Speculation(
+          parent,
+          { sealed, transactions: included, ids, treeRoots: roots, execution, changes, update },
+          base,
+        ),
       )
     return { sealed, transactions: included, refused }
   }
@@ -246,7 +252,10 @@ export class Executor {
     if (parent === undefined) return 'BLOCK_PARENT'
     const refusal = this.#judgeHeader(header, parent, transactions, nowMs)
     if (refusal !== null) return refusal
-    const base = readerOver(parent)
+    const ids = transactions.map(({ transaction }) => transaction.id)
+    const roots = treeRoots(ids)
+    if (!equalBytes(merkleRoot(sha3, roots), header.treesRoot)) return 'BLOCK_TREES'
+    const base = new ParentReader(parent)
     const execution = new BlockExecution(this.#surroundingsOf(parent, header.time, base))
     for (const signed of transactions) if (execution.apply(signed) !== null) return 'BLOCK_TRANSACTION'
     const changes = stateChangesOf(execution.state.changes(), header.height)
@@ -256,8 +265,10 @@ export class Executor {
       this.#tree.release(update.created)
       return 'BLOCK_ROOT'
     }
-    const ids = transactions.map(({ transaction }) => transaction.id)
-    this.#keep(parent, new Speculation(parent, { sealed, transactions, ids, execution, changes, update }, base))
+    this.#keep(
+      parent,
+      new Speculation(parent, { sealed, transactions, ids, treeRoots: roots, execution, changes, update }, base),
+    )
     return null
   }
 
@@ -415,7 +426,7 @@ export class Executor {
     return header.time > nowMs + this.#genesis.memberSet.parameters.clockDriftMs
   }
 
-  /** All that can be said of a block without executing it. */
+  /** All that can be said of a block without hashing or executing its transactions. */
   #judgeHeader(header: Header, parent: Tip, transactions: readonly SignedTransaction[], nowMs: number): Code | null {
     const expected = this.#expected(parent)
     if (header.height !== expected.height) return 'BLOCK_HEIGHT'
@@ -431,9 +442,7 @@ export class Executor {
       return 'BLOCK_COUNT'
     let length = 0
     for (const { transaction } of transactions) length += transaction.bytes.length
-    if (length > LIMITS.blockBytesMax) return 'BLOCK_TOO_LARGE'
-    const ids = transactions.map(({ transaction }) => transaction.id)
-    return equalBytes(treesRoot(ids), header.treesRoot) ? null : 'BLOCK_TREES'
+    return length > LIMITS.blockBytesMax ? 'BLOCK_TOO_LARGE' : null
   }
 
   #assertUsable(): void {

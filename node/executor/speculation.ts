@@ -8,7 +8,6 @@ import type { BlockExecution, Seen, SignedTransaction } from '../../protocol/exe
 import { appendBlock, type Frontier, type HistoryNode } from '../../protocol/history.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
-import { treeRoots } from '../../protocol/merkle.ts'
 import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
 import type { NodeReference, StateUpdate } from '../../protocol/state/tree.ts'
 import type { LedgerBlock, LedgerChanges } from '../store/ledgerBatch.ts'
@@ -68,6 +67,8 @@ export type Executed = {
   readonly sealed: SealedHeader
   readonly transactions: readonly SignedTransaction[]
   readonly ids: readonly Uint8Array[]
+  /** `treeRoots(ids)`: half of what a commit would cost if they were made again. */
+  readonly treeRoots: readonly Uint8Array[]
   readonly execution: BlockExecution
   readonly changes: StateChanges
   readonly update: StateUpdate
@@ -87,7 +88,7 @@ export class Speculation implements Tip {
   readonly #base: ParentReader
   readonly #historyNodes: readonly HistoryNode[]
 
-  /** `base` is the reader over `parent` on which the block was executed. */
+  /** `base` is the reader over `parent` on which the block was executed, to the end. */
   constructor(parent: Tip, executed: Executed, base: ParentReader) {
     this.parent = parent
     this.#executed = executed
@@ -100,6 +101,7 @@ export class Speculation implements Tip {
     this.frontier = frontier
     this.#historyNodes = nodes
     this.#base = base
+    base.forget()
   }
 
   get hash(): Uint8Array {
@@ -133,19 +135,19 @@ export class Speculation implements Tip {
   /** Puts the head in the place of the parent, which was committed: its overlay is let go, and reads get shorter. */
   rebase(head: Tip): void {
     this.parent = head
-    this.#base.tip = head
+    this.#base.rebase(head)
   }
 
   /** All that the store writes for this block. `certificate` is null where a descendant's commits it. */
   ledgerBlock(certificate: Uint8Array | null): LedgerBlock {
-    const { sealed, transactions, ids, execution, changes } = this.#executed
+    const { sealed, transactions, ids, treeRoots, execution, changes } = this.#executed
     return {
       ...changes,
       header: sealed,
       body: encodeBody(transactions.map(({ transaction }) => transaction.bytes)),
       certificate,
       transactionIds: ids,
-      treeRoots: treeRoots(ids),
+      treeRoots,
       deviceEvents: deviceEventsOf(transactions),
       replayRecords: packNonces(execution.nonces()),
       historyNodes: this.#historyNodes,
@@ -154,13 +156,35 @@ export class Speculation implements Tip {
   }
 }
 
-/** A reader that can be moved from a parent to the head that took its place. */
-export type ParentReader = StateReader & { tip: Tip }
+/**
+ * The state of a parent, through an indirection, so that the head can take the parent's place once it is committed. While a block is
+ * executed it remembers what it has read: the signers of a block are few, and each transaction asks for the role of its own.
+ */
+export class ParentReader implements StateReader {
+  #tip: Tip
+  readonly #read = new Map<string, Uint8Array | null>()
+  #executing = true
 
-/** The state of `tip`, through an indirection. */
-export const readerOver = (tip: Tip): ParentReader => ({
-  tip,
-  get(key) {
-    return this.tip.state.get(key)
-  },
-})
+  constructor(tip: Tip) {
+    this.#tip = tip
+  }
+
+  get(key: string): Uint8Array | undefined {
+    const known = this.#read.get(key)
+    if (known !== undefined) return known ?? undefined
+    const value = this.#tip.state.get(key)
+    if (this.#executing) this.#read.set(key, value ?? null)
+    return value
+  }
+
+  /** Ends the execution: nothing is remembered any more. */
+  forget(): void {
+    this.#executing = false
+    this.#read.clear()
+  }
+
+  /** Reads `tip` from now on, which must hold what the parent holds. */
+  rebase(tip: Tip): void {
+    this.#tip = tip
+  }
+}
