@@ -82,6 +82,9 @@ export type DriverFigures = {
   /** Round trips of echoes, ms, by member: the latest. */
   readonly echoRoundTripMs: ReadonlyMap<MemberIndex, number>
   readonly steps: number
+  /** Stalls of more than Δ/4 since the start, and the longest gap seen, ms. */
+  readonly stalls: number
+  readonly longestGapMs: number
   readonly refused: ReadonlyMap<Code, number>
 }
 
@@ -101,6 +104,9 @@ export class Driver {
   readonly #refused = new Map<Code, number>()
   readonly #listeners = new Set<(state: State) => void>()
   #steps = 0
+  #stalls = 0
+  #longestGapMs = 0
+  #lastAwake = 0
 
   constructor(state: State, deps: DriverDependencies) {
     this.#state = state
@@ -113,11 +119,40 @@ export class Driver {
   }
 
   get figures(): DriverFigures {
-    return { echoRoundTripMs: this.#echoRoundTripMs, steps: this.#steps, refused: this.#refused }
+    return {
+      echoRoundTripMs: this.#echoRoundTripMs,
+      steps: this.#steps,
+      stalls: this.#stalls,
+      longestGapMs: this.#longestGapMs,
+      refused: this.#refused,
+    }
   }
 
   start(): void {
+    this.#lastAwake = this.#deps.clock.monotonic()
     this.dispatch({ type: 'start' })
+    this.#tick()
+  }
+
+  /** Keeps `#lastAwake` fresh, so that a gap means that this process did not run (§4.3). */
+  #tick(): void {
+    const handle = this.#deps.clock.after(this.#state.era.deltaMs / 10, () => {
+      this.#timers.delete(handle)
+      this.#noticeStall()
+      if (!this.#stopped) this.#tick()
+    })
+    this.#timers.add(handle)
+  }
+
+  /** A stall is told to the core before anything that was due meanwhile, timers included (§4.3). */
+  #noticeStall(): void {
+    const now = this.#deps.clock.monotonic()
+    const stalledMs = now - this.#lastAwake
+    this.#lastAwake = now
+    this.#longestGapMs = Math.max(this.#longestGapMs, stalledMs)
+    if (stalledMs <= this.#state.era.deltaMs / 4) return
+    this.#stalls += 1
+    this.#events.push({ type: 'stalled', stalledMs })
   }
 
   /** Ends all timers; nothing is sent or written from here on. */
@@ -170,9 +205,15 @@ export class Driver {
     return this.#frames.get(`${slot.view}/${slot.seq}/${slot.hash}`)
   }
 
+  /** Bytes of the header of a proposed block that is kept here. */
+  proposedHeader(hash: string): Uint8Array | undefined {
+    return this.#parts.get(hash)?.header
+  }
+
   /** Hands an event to the core, after those that came before it. */
   dispatch(event: Event): void {
     if (this.#stopped) return
+    this.#noticeStall()
     this.#events.push(event)
     if (this.#draining) return
     this.#draining = true

@@ -1,0 +1,108 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it } from 'vitest'
+import { DEFAULT_TRUST } from '../../config/genesisFile.ts'
+import { createDataDirectory, MemberNode } from '../../node/main.ts'
+import { toHex } from '../../protocol/bytes.ts'
+import { publicKeyOf } from '../../protocol/crypto.ts'
+import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import { signTransaction } from '../../protocol/transaction.ts'
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+const secretOf = (i: number): Uint8Array => new Uint8Array(32).fill(i + 1)
+const apiSecret = new Uint8Array(32).fill(99)
+
+function genesisOf(n: number): Genesis {
+  const members = Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(secretOf(i)) }))
+  return {
+    format: 1,
+    network: 'test',
+    createdAt: Date.now(),
+    memberSet: {
+      members,
+      parameters: {
+        percent: 51,
+        deltaMs: 250,
+        termBlocks: 100,
+        heartbeatMs: 500,
+        bodyAllowanceMs: 500,
+        timeoutDoublingsMax: 6,
+        inclusionTimeoutMs: 10_000,
+        clockDriftMs: 2000,
+      },
+    },
+    trust: DEFAULT_TRUST,
+    apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
+  }
+}
+
+const cleanUp: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const task of cleanUp.splice(0).reverse()) await task()
+})
+
+async function until(what: string, holds: () => boolean, timeoutMs = 15_000): Promise<void> {
+  const end = Date.now() + timeoutMs
+  while (!holds()) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+async function startMember(genesis: Genesis, i: number, folder: string, seeds: MemberNode[]): Promise<MemberNode> {
+  const node = await MemberNode.start({
+    genesis,
+    dataDirectory: join(folder, `${i}`),
+    secretKey: secretOf(i),
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    announce: [],
+    addresses: seeds.map((seed) => ({ publicKey: seed.network.publicKey, addresses: seed.network.addresses() })),
+    pool: { bytesMax: 16_000_000, countMax: 20_000 },
+    diskFreeBytesMin: 0,
+    recover: false,
+    log: quiet,
+    fatal: (error) => {
+      throw error
+    },
+  })
+  cleanUp.push(() => node.stop())
+  return node
+}
+
+describe('four members in one process', () => {
+  it('agree on blocks; a transaction given to one is committed by all, with one state root', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'althing-'))
+    cleanUp.push(() => rm(folder, { recursive: true, force: true }))
+    const genesis = genesisOf(4)
+    const nodes: MemberNode[] = []
+    for (let i = 0; i < 4; i++) {
+      await createDataDirectory(join(folder, `${i}`), genesis)
+      nodes.push(await startMember(genesis, i, folder, nodes))
+    }
+    for (const node of nodes)
+      node.network.setMembers(
+        nodes
+          .filter((other) => other !== node)
+          .map((other) => ({ publicKey: other.network.publicKey, addresses: other.network.addresses() })),
+      )
+    await until('two blocks are committed by all', () => nodes.every((node) => node.executor.head.height >= 2))
+    const transaction = signTransaction(
+      {
+        kind: 'kv.put',
+        payload: ['greeting', Uint8Array.of(1, 2, 3)],
+        nonce: new Uint8Array(16).fill(5),
+        validUntil: Date.now() + 60_000,
+      },
+      chainIdOf(genesis),
+      apiSecret,
+    )
+    expect(await (nodes[2] as MemberNode).intake.submit([transaction.bytes])).toEqual(['OK'])
+    await until('it is committed by all', () =>
+      nodes.every((node) => node.executor.reads.transaction(transaction.id) !== undefined),
+    )
+    const height = Math.min(...nodes.map((node) => node.executor.head.height))
+    const hashes = new Set(nodes.map((node) => toHex(node.executor.reads.headerAt(height)?.hash ?? new Uint8Array())))
+    expect(hashes.size).toBe(1)
+  }, 60_000)
+})
