@@ -5,25 +5,25 @@
  * its parent, in one durable batch; what conflicts with the committed chain is abandoned at once; after a failed durable write
  * everything is refused until the node starts anew, and what was acknowledged before is in the store.
  */
-import { type Header, type SealedHeader, sealHeader } from '../../protocol/block.ts'
+import { type SealedHeader, sealHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { BlockExecution, type SignedTransaction, type Surroundings } from '../../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
-import { type Frontier, frontierAt, frontierRoot } from '../../protocol/history.ts'
 import type { BlockContext, StateReader } from '../../protocol/kinds/kind.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { memberIndex, memberSetHash, quorumSizes } from '../../protocol/members.ts'
+import { memberIndex, quorumSizes } from '../../protocol/members.ts'
 import { merkleRoot, treeRoots } from '../../protocol/merkle.ts'
-import { EMPTY_STATE, type NodeReference, type StateChange, StateTree } from '../../protocol/state/tree.ts'
+import type { StateTree } from '../../protocol/state/tree.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
-import { genesisChanges, NO_MODULES_HASH } from './genesisState.ts'
+import { type Committed, type Head, readCommitted } from './opening.ts'
 import { LedgerReads } from './reads.ts'
+import { HeaderRules } from './rules.ts'
 import { type BlockEvent, ParentReader, Speculation, stateChangesOf, type Tip } from './speculation.ts'
-import { UsedNonces } from './usedNonces.ts'
+import type { UsedNonces } from './usedNonces.ts'
 
 /** Bounds of an executor. */
 export type ExecutorOptions = {
@@ -51,23 +51,13 @@ export type CommittedBlock = {
   readonly certified: boolean
 }
 
-/** Leaves put into the state tree at a time at start: bounds the memory beside the tree. */
-const LEAVES_PER_STEP = 4096
-
-/** The committed end of the chain. It alone changes in place: speculations read through it once their parent is committed. */
-type Head = { -readonly [K in keyof Tip]: Tip[K] } & { header: SealedHeader | null }
-
-/** What the executor needs at birth, read from the store. */
-type Opened = { readonly tree: StateTree; readonly head: Head; readonly nonces: UsedNonces }
-
 /** Executes, judges and commits the blocks of one chain. One instance per store. Use `Executor.open`. */
 export class Executor {
   readonly reads: LedgerReads
-  readonly #genesis: Genesis
   readonly #ledger: LedgerStore
   readonly #options: ExecutorOptions
   readonly #context: Omit<BlockContext, 'height' | 'time'>
-  readonly #memberSetHash: Uint8Array
+  readonly #rules: HeaderRules
   readonly #tree: StateTree
   readonly #head: Head
   readonly #nonces: UsedNonces
@@ -79,16 +69,15 @@ export class Executor {
   #commits: Promise<unknown> = Promise.resolve()
   #failure: AlthingError | undefined
 
-  private constructor(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions, opened: Opened) {
+  private constructor(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions, opened: Committed) {
     const { memberSet, trust } = genesis
     const { q } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
     if (options.speculationsMax < 2) throw new RangeError('fewer than 2 speculations')
-    this.#genesis = genesis
     this.#ledger = ledger
     this.#options = options
     const chainId = chainIdOf(genesis)
     this.#context = { chainId, memberSet, members: memberIndex(memberSet), quorum: q, trust }
-    this.#memberSetHash = memberSetHash(memberSet)
+    this.#rules = new HeaderRules(genesis)
     this.#tree = opened.tree
     this.#head = opened.head
     this.#nonces = opened.nonces
@@ -105,33 +94,7 @@ export class Executor {
    * the frontier of the history and the nonces in use. Throws AlthingError STORE_CORRUPT if the state is not that of the last block.
    */
   static async open(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions): Promise<Executor> {
-    const height = ledger.committedHeight
-    const header = ledger.header(height) ?? null
-    const time = header?.header.time ?? genesis.createdAt
-    const frontier: Frontier = frontierAt(height + 1, (level, index) => ledger.historyNode(level, index))
-    const tree = new StateTree()
-    const { root, entries } = await rebuildTree(tree, ledger)
-    const expected = header?.header.stateRoot ?? genesisRoot(genesis)
-    if (!equalBytes(tree.rootHash(root), expected))
-      throw storeError(
-        'STORE_CORRUPT',
-        `the state is not that of the committed height ${height}; fetch the ledger anew`,
-      )
-    const nonces = await UsedNonces.rebuild(ledger, time)
-    const state: StateReader = { get: (key) => ledger.state(key)?.value }
-    const head: Head = {
-      header,
-      hash: ledger.committedHash,
-      height,
-      time,
-      era: 0,
-      root,
-      entries,
-      frontier,
-      state,
-      seen: nonces.has,
-    }
-    return new Executor(genesis, ledger, options, { tree, head, nonces })
+    return new Executor(genesis, ledger, options, await readCommitted(genesis, ledger))
   }
 
   /** Height and hash of the last committed block; the chain id at height 0. */
@@ -211,7 +174,7 @@ export class Executor {
     this.#makeRoom(parent)
     const update = this.#tree.update(parent.root, changes.leafChanges)
     const sealed = sealHeader({
-      ...this.#expected(parent),
+      ...this.#rules.expected(parent),
       time,
       treesRoot: merkleRoot(sha3, roots),
       transactionCount: ids.length,
@@ -245,12 +208,12 @@ export class Executor {
     if (known !== undefined) {
       // Its time was judged by a clock that has moved on since; all else about it is settled by its hash.
       this.#touch(hash, known)
-      return this.#isAhead(header, nowMs) ? 'BLOCK_TIME_AHEAD' : null
+      return this.#rules.isAhead(header, nowMs) ? 'BLOCK_TIME_AHEAD' : null
     }
     if (this.#ledger.heightOf(sealed.hash) !== undefined) return null
     const parent = this.#tipOf(header.parent)
     if (parent === undefined) return 'BLOCK_PARENT'
-    const refusal = this.#judgeHeader(header, parent, transactions, nowMs)
+    const refusal = this.#rules.judge(header, parent, transactions, nowMs)
     if (refusal !== null) return refusal
     const ids = transactions.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
@@ -407,44 +370,6 @@ export class Executor {
     }
   }
 
-  /** The fields of a header on top of `parent` that follow from the chain alone. */
-  #expected(parent: Tip): Omit<Header, 'time' | 'treesRoot' | 'transactionCount' | 'stateRoot'> {
-    return {
-      version: 1,
-      chainId: this.#context.chainId,
-      era: parent.era,
-      height: parent.height + 1,
-      parent: parent.hash,
-      historyRoot: frontierRoot(parent.frontier),
-      memberSetHash: this.#memberSetHash,
-      nextMemberSetHash: null,
-      modulesHash: NO_MODULES_HASH,
-    }
-  }
-
-  #isAhead(header: Header, nowMs: number): boolean {
-    return header.time > nowMs + this.#genesis.memberSet.parameters.clockDriftMs
-  }
-
-  /** All that can be said of a block without hashing or executing its transactions. */
-  #judgeHeader(header: Header, parent: Tip, transactions: readonly SignedTransaction[], nowMs: number): Code | null {
-    const expected = this.#expected(parent)
-    if (header.height !== expected.height) return 'BLOCK_HEIGHT'
-    if (header.era !== expected.era) return 'BLOCK_ERA'
-    if (header.time < parent.time) return 'BLOCK_TIME'
-    if (this.#isAhead(header, nowMs)) return 'BLOCK_TIME_AHEAD'
-    if (!equalBytes(header.historyRoot, expected.historyRoot)) return 'BLOCK_HISTORY'
-    if (!equalBytes(header.memberSetHash, expected.memberSetHash)) return 'BLOCK_MEMBER_SET'
-    // No kind of transaction changes the member set, so no block can end an era.
-    if (header.nextMemberSetHash !== null) return 'BLOCK_MEMBER_SET'
-    if (!equalBytes(header.modulesHash, expected.modulesHash)) return 'BLOCK_MODULES'
-    if (header.transactionCount !== transactions.length || transactions.length > LIMITS.blockTransactionsMax)
-      return 'BLOCK_COUNT'
-    let length = 0
-    for (const { transaction } of transactions) length += transaction.bytes.length
-    return length > LIMITS.blockBytesMax ? 'BLOCK_TOO_LARGE' : null
-  }
-
   #assertUsable(): void {
     if (this.#failure !== undefined)
       throw storeError('STORE_WRITE_FAILED', 'the ledger is out of use since a write failed', this.#failure)
@@ -456,29 +381,4 @@ function descends(speculation: Speculation, ancestor: Speculation): boolean {
   for (let tip: Tip = speculation; tip instanceof Speculation; tip = tip.parent)
     if (tip.parent === ancestor) return true
   return false
-}
-
-function genesisRoot(genesis: Genesis): Uint8Array {
-  const tree = new StateTree()
-  return tree.rootHash(tree.update(EMPTY_STATE, genesisChanges(genesis).leafChanges).root)
-}
-
-/** Puts all leaves of `ledger` into `tree`. They come in the order of the tree, so each step rehashes only the path to the last. */
-async function rebuildTree(tree: StateTree, ledger: LedgerStore): Promise<{ root: NodeReference; entries: number }> {
-  let root: NodeReference = EMPTY_STATE
-  let entries = 0
-  let step: StateChange[] = []
-  const flush = (): void => {
-    const update = tree.update(root, step)
-    tree.release(update.replaced)
-    root = update.root
-    entries += step.length
-    step = []
-  }
-  for await (const leaf of ledger.leaves()) {
-    step.push(leaf)
-    if (step.length === LEAVES_PER_STEP) flush()
-  }
-  flush()
-  return { root, entries }
 }
