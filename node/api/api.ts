@@ -8,7 +8,7 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { Ajv } from 'ajv'
-import fastify, { type FastifyBaseLogger, type FastifyReply, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { AlthingError } from '../errors.ts'
 import type { ApiBounds, RouteContext, Server } from './context.ts'
 import type { ApiDependencies } from './dependencies.ts'
@@ -133,12 +133,13 @@ function boundsOf(options: Partial<ApiBounds>): Partial<ApiBounds> {
 function createServer(options: ApiOptions, bounds: ApiBounds): Server {
   const server = fastify({
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyBytesMax,
     requestTimeout: options.requestTimeoutMs,
     connectionTimeout: IDLE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
-    return503OnClosing: true,
+    // Its answer would be no problem document; requests on open connections are answered until those are closed.
+    return503OnClosing: false,
     http: {
       headersTimeout: Math.min(options.requestTimeoutMs, HEADERS_TIMEOUT_MS_MAX),
       requestTimeout: options.requestTimeoutMs,
@@ -240,6 +241,13 @@ async function register(
       servers: [{ url: '/' }],
       security: [{ token: [] }],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } },
+    },
+    // OpenAPI has no wildcards: the rest of a path is one parameter there.
+    transform: ({ schema, url }) => {
+      const { params } = schema as { params?: { properties?: Record<string, unknown> } }
+      if (params?.properties?.['*'] === undefined) return { schema, url }
+      const rest = { type: 'object', required: ['key'], properties: { key: params.properties['*'] } }
+      return { schema: { ...schema, params: rest }, url: url.replace('*', ':key') }
     },
     refResolver: {
       buildLocalReference: (json, _base, _fragment, i) => (json['$id'] as string | undefined) ?? `def-${i}`,

@@ -118,7 +118,8 @@ export function sendProblem(reply: FastifyReply, problem: Problem): FastifyReply
   if (problem.status === 401)
     reply.header('www-authenticate', problem.code === 'TOKEN_MISSING' ? 'Bearer' : 'Bearer error="invalid_token"')
   if (problem.code === 'SCOPE_MISSING') reply.header('www-authenticate', 'Bearer error="insufficient_scope"')
-  if (problem.status === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', '1')
+  if ((problem.status === 503 || problem.status === 429) && !reply.hasHeader('retry-after'))
+    reply.header('retry-after', '1')
   return reply.code(problem.status).header('cache-control', 'no-store').type(PROBLEM_TYPE).send(problem)
 }
 

@@ -10,8 +10,19 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { CURSOR_CHARACTERS_MAX, PAGE_ITEMS, PAGE_ITEMS_MAX } from './paging.ts'
 import { PROBLEM_TYPE, type ProblemCode, problemOf } from './problem.ts'
 
-const closed = <P extends TProperties>(properties: P): TObject<P> =>
-  Type.Object(properties, { additionalProperties: false })
+type Described = { examples?: unknown[]; items?: Described; properties?: Record<string, Described> }
+/** An example of `schema`: its own, else made of those of its parts. */
+function exampleOf(schema: Described): unknown {
+  if (schema.examples !== undefined) return schema.examples[0]
+  if (schema.items !== undefined) return [exampleOf(schema.items)]
+  return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, part]) => [name, exampleOf(part)]))
+}
+const closed = <P extends TProperties>(properties: P, more: { minProperties?: number } = {}): TObject<P> =>
+  Type.Object(properties, {
+    additionalProperties: false,
+    examples: [exampleOf({ properties: properties as Record<string, Described> })],
+    ...more,
+  })
 const hex = (bytes: number, description: string, digit = 'a') =>
   Type.String({ pattern: `^[0-9a-f]{${2 * bytes}}$`, description, examples: [digit.repeat(2 * bytes)] })
 
@@ -48,14 +59,14 @@ export const deviceRegistration = closed({
   mode,
 })
 /** Body of PATCH /devices/{id}: what is left out stays. */
-export const deviceChanges = Type.Object(
+export const deviceChanges = closed(
   {
     firmware: Type.Optional(label('2.9.5')),
     capabilities: Type.Optional(capabilities),
     segment: Type.Optional(label('plant-1.cell-4')),
     mode: Type.Optional(mode),
   },
-  { additionalProperties: false, minProperties: 1 },
+  { minProperties: 1 },
 )
 /** Body of POST /devices/{id}/trust. */
 export const trustScoreBody = closed({ scorePpm: ppm, evidence, model: label('trust-rules 1.0') })
@@ -144,7 +155,7 @@ export const anyObject = (description: string, example: object): TSchema =>
 export const pageSchema = (item: TSchema, description: string): TSchema =>
   Type.Object(
     { items: Type.Array(item, { maxItems: PAGE_ITEMS_MAX }), next: Type.Union([Type.String(), Type.Null()]) },
-    { description, examples: [{ items: item['examples' as keyof TSchema] ?? [], next: null }] },
+    { description, examples: [{ items: [exampleOf(item as Described)], next: null }] },
   )
 
 /** Answer of writes that wait for no block. */
@@ -351,7 +362,7 @@ export function answers(
     media.examples[code] = { value }
     answer.description = Object.keys(media.examples).join(', ')
   }
-  return { ...success, ...byStatus }
+  return { ...byStatus, ...success }
 }
 
 export type ReportBody = Static<typeof reportBody>

@@ -3,6 +3,7 @@
  * Invariants: memory per reader is bounded: who reads too slowly is disconnected and resumes with Last-Event-ID; readers are counted;
  * a stream ends with its token; a gap that the node can no longer fill is announced and never hidden.
  */
+import type { ServerResponse } from 'node:http'
 import { Type } from 'typebox'
 import type { RouteContext, Server } from '../context.ts'
 import type { FeedEvent, Subscription } from '../dependencies.ts'
@@ -53,14 +54,15 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
       if (after !== undefined && !EVENT_ID.test(after)) throw new ApiRefusal('EVENT_ID_INVALID')
       if (readers >= bounds.feedReadersMax || closing.aborted) throw new ApiRefusal('FEED_FULL')
       const { raw } = reply
-      const early: FeedEvent[] = []
-      let send = (event: FeedEvent): void => void early.push(event)
+      let over = false
+      // Later events wait until those that were missed are through, which go as fast as the reader reads.
+      let later: string[] | undefined = []
+      let laterBytes = 0
       // Before the answer begins, so that what it throws is still a problem document.
-      const subscription: Subscription = dependencies.subscribe(after, (event) => send(event))
+      const subscription: Subscription = dependencies.subscribe(after, (event) => put(frame(event)))
       readers++
       const heartbeat = setInterval(() => put(': alive\n\n'), bounds.feedHeartbeatMs)
       const expiry = setTimeout(end, Math.min((request.bearer?.expiresAt ?? 0) - dependencies.now(), TIMER_MS_MAX))
-      let over = false
 
       function stop(): void {
         if (over) return
@@ -77,8 +79,13 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
       }
       function put(text: string): void {
         if (over) return
-        raw.write(text)
-        if (raw.writableLength <= bounds.feedBufferBytesMax) return
+        if (later === undefined) raw.write(text)
+        else {
+          later.push(text)
+          laterBytes += Buffer.byteLength(text)
+        }
+        // While what was missed is under way, the stream holds one event of it at most.
+        if ((later === undefined ? raw.writableLength : laterBytes) <= bounds.feedBufferBytesMax) return
         request.log.info('a slow reader of the event feed was disconnected')
         stop()
         raw.destroy()
@@ -93,11 +100,29 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
       })
-      put(': welcome\n\n')
-      if (!subscription.complete) put('event: gap\ndata: {}\n\n')
-      for (const event of subscription.replay) put(frame(event))
-      send = (event) => put(frame(event))
-      for (const event of early) send(event)
+      raw.write(`: welcome\n\n${subscription.complete ? '' : 'event: gap\ndata: {}\n\n'}`)
+      for (const event of subscription.replay) {
+        if (over || raw.destroyed) break
+        if (!raw.write(frame(event))) await drained(raw)
+      }
+      // Who left while the request was looked at is heard of no more.
+      if (raw.destroyed) stop()
+      if (!over && later.length > 0) raw.write(later.join(''))
+      later = undefined
+      laterBytes = 0
     },
   )
 }
+
+const drained = (stream: ServerResponse): Promise<void> =>
+  new Promise((resolve) => {
+    const settle = (): void => {
+      stream.off('drain', settle)
+      stream.off('close', settle)
+      resolve()
+    }
+    stream.on('drain', settle)
+    stream.on('close', settle)
+    // Closed already: neither will come.
+    if (stream.destroyed) settle()
+  })
