@@ -19,6 +19,7 @@ import { renderToml } from '../config/render.ts'
 import type { NodeConfig } from '../config/settings.ts'
 import { readTokenSecret } from '../config/tokenSecret.ts'
 import { readOrCreateKeyFile } from '../node/crypto/keys.ts'
+import { isAlthingError } from '../node/errors.ts'
 import type { Genesis } from '../protocol/genesis.ts'
 import { type CommandContext, chainIdText } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
@@ -78,6 +79,7 @@ async function init(context: CommandContext, options: InitOptions): Promise<void
       apiKey.publicKeyHex,
     )
   if (!(await exists(home.genesisFile))) await writeNewFile(home.genesisFile, renderGenesis(genesis), 0o644)
+  await ensureData(inHome(home, config.node.dataDir), genesis)
   const member = genesis.memberSet.members.find(
     (one) => Buffer.from(one.publicKey).toString('hex') === key.publicKeyHex,
   )
@@ -173,4 +175,13 @@ async function ensureTokenSecret(file: string): Promise<void> {
     throw new CommandError('TOKEN_SECRET_UNUSABLE', EXIT.configuration, 'the secret that signs tokens cannot be used', {
       problems: secret.problems,
     })
+}
+
+/** The ledger at height 0 and an empty signing record: made once, here, and never silently again (agreement.md §6). */
+async function ensureData(folder: string, genesis: Genesis): Promise<void> {
+  const { createDataDirectory } = await import('../node/main.ts')
+  await createDataDirectory(folder, genesis).catch((error: unknown) => {
+    // An init that was interrupted after this step is being finished.
+    if (!isAlthingError(error, 'SIGNING_RECORD_EXISTS')) throw error
+  })
 }

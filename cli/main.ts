@@ -14,6 +14,7 @@ import { registerInit } from './init.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
+import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
@@ -22,9 +23,13 @@ import { registerVersion } from './version.ts'
 /** Adds one command, with its subcommands, to `program`. */
 export type RegisterCommand = (program: Command, context: CommandContext) => void
 
+/** Commands that run until they are stopped. */
+const DAEMONS: readonly string[] = ['start']
+
 /** Every command, in the order of the help page. A new command is one file and one row. */
 const COMMANDS: readonly RegisterCommand[] = [
   registerInit,
+  registerStart,
   registerStatus,
   registerKeys,
   registerToken,
@@ -92,10 +97,13 @@ export async function runProcess(): Promise<void> {
     if (error.code !== 'EPIPE') throw error
     process.exit(EXIT.ok)
   })
-  process.exitCode = await run(process.argv.slice(2), {
+  const words = process.argv.slice(2)
+  process.exitCode = await run(words, {
     environment: process.env,
     stdin: process.stdin,
     stdout: (text) => void process.stdout.write(text),
     stderr: (text) => void process.stderr.write(text),
   })
+  // A daemon that has stopped is over, whatever libp2p still holds open; its output goes out synchronously.
+  if (words.some((word) => DAEMONS.includes(word))) process.exit()
 }

@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { toHex, ZERO_HASH } from '../protocol/bytes.ts'
+import { equalBytes, toHex, ZERO_HASH } from '../protocol/bytes.ts'
 import { certificateCodec } from '../protocol/certificate.ts'
 import { decodeAs } from '../protocol/codec.ts'
 import { decodeRecord } from '../protocol/consensus/record.ts'
@@ -22,17 +22,19 @@ import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
-import { AlthingError } from './errors.ts'
+import { AlthingError, isAlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import { Intake } from './intake/intake.ts'
 import { createNetwork } from './network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
-import { Pool } from './pool/pool.ts'
-import { type LedgerStore, openLedger } from './store/ledgerStore.ts'
+import { Pool, type PoolObserver } from './pool/pool.ts'
+import { Roster } from './service/roster.ts'
+import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { createDirectory, openLevel } from './store/level.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
 import { createSigningRecord, openSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
+import type { KeyValueStore } from './store/store.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 
@@ -52,6 +54,8 @@ export type MemberOptions = {
   readonly diskFreeBytesMin: number
   /** Start without a signing record (agreement.md §6). */
   readonly recover: boolean
+  /** Hears how transactions leave the pool. */
+  readonly poolObserver?: PoolObserver
   readonly log: NodeLog
   /** Called once, when the node cannot go on. */
   readonly fatal: (error: unknown) => void
@@ -61,14 +65,15 @@ const ledgerDirectory = (dataDirectory: string): string => join(dataDirectory, '
 
 /**
  * Creates the data directory of a member that has never run: an empty ledger at height 0 and an empty signing record. Throws AlthingError
- * STORE_EXISTS, SIGNING_RECORD_EXISTS or STORE_WRITE_FAILED.
+ * STORE_WRONG_CHAIN, SIGNING_RECORD_EXISTS or STORE_WRITE_FAILED.
  */
 export async function createDataDirectory(dataDirectory: string, genesis: Genesis): Promise<void> {
   installNativePrimitives()
   await createDirectory(dataDirectory)
   const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'createOrOpen' })
   try {
-    await initializeLedger(store, genesis)
+    if (isEmptyStore(store)) await initializeLedger(store, genesis)
+    else openLedger(store, { chainId: chainIdOf(genesis) })
   } finally {
     await store.close()
   }
@@ -83,9 +88,21 @@ type Parts = {
   readonly blocks: Blocks
 }
 
+/** Version of this program. */
+export const VERSION: string = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version
+
+/** What a signing record holds while its member has to recover: a crash in the middle must not make it look like one that never signed. */
+const RECOVERING = Uint8Array.of(0xff)
+
 /** A running member. */
 export class MemberNode {
+  readonly version = VERSION
   readonly genesis: Genesis
+  readonly chainId: Uint8Array
+  /** What this member knows of the others. */
+  readonly roster: Roster
   readonly executor: Executor
   readonly pool: Pool
   readonly intake: Intake
@@ -99,10 +116,12 @@ export class MemberNode {
   #stopping: Promise<void> | undefined
 
   private constructor(
-    fields: Pick<MemberNode, 'genesis' | 'executor' | 'pool' | 'intake' | 'network' | 'driver' | 'me'>,
+    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'driver' | 'me'>,
     parts: Parts,
   ) {
     this.genesis = fields.genesis
+    this.chainId = chainIdOf(fields.genesis)
+    this.roster = fields.roster
     this.executor = fields.executor
     this.pool = fields.pool
     this.intake = fields.intake
@@ -116,7 +135,7 @@ export class MemberNode {
   /** Opens everything, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
   static async start(options: MemberOptions): Promise<MemberNode> {
     installNativePrimitives()
-    const { genesis, log } = options
+    const { genesis } = options
     const chainId = chainIdOf(genesis)
     const publicKey = toHex(publicKeyOf(options.secretKey))
     const index = memberIndex(genesis.memberSet)
@@ -127,14 +146,31 @@ export class MemberNode {
         `the key ${publicKey} of this node is not among the members of the genesis`,
         { exitCode: 78 },
       )
-    const lock = await lockDirectory(options.dataDirectory)
-    const record = await openSigningRecord(signingDirectory(options.dataDirectory))
-    const store = await openLevel(ledgerDirectory(options.dataDirectory), { mode: 'open' })
-    const ledger = openLedger(store, {
+    if (options.recover) await createDirectory(options.dataDirectory)
+    const opened = new Opened()
+    try {
+      return await MemberNode.#build(options, { chainId, publicKey, index, me, opened })
+    } catch (error) {
+      // What was opened before the part that failed must not stay locked.
+      await opened.close()
+      throw error
+    }
+  }
+
+  static async #build(
+    options: MemberOptions,
+    {
       chainId,
-      directory: options.dataDirectory,
-      freeBytesMin: options.diskFreeBytesMin,
-    })
+      publicKey,
+      index,
+      me,
+      opened,
+    }: { chainId: Uint8Array; publicKey: string; index: ReadonlyMap<string, number>; me: number; opened: Opened },
+  ): Promise<MemberNode> {
+    const { genesis, dataDirectory, log } = options
+    const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
+    const record = opened.add(await openRecord(dataDirectory, options.recover), (it) => it.close())
+    const ledger = opened.add(await openMemberLedger(options, chainId), (it) => it.close())
     const executor = await Executor.open(genesis, ledger, { speculationsMax: 64 })
     const clock = systemClock
     const { memberSet } = genesis
@@ -149,9 +185,15 @@ export class MemberNode {
         blockTime: executor.head.time,
       },
       () => clock.monotonic(),
+      options.poolObserver,
     )
-    const signatures = new SignaturePool({ size: 1 })
+    const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
     const keys = memberSet.members.map((member) => toHex(member.publicKey))
+    const roster = new Roster(
+      memberSet.members.map(({ name }, i) => ({ name, publicKey: keys[i] as string })),
+      me,
+      () => clock.now(),
+    )
     const network = await createNetwork(
       {
         secretKey: options.secretKey,
@@ -222,8 +264,9 @@ export class MemberNode {
       },
       fatal: options.fatal,
     })
+    opened.add(network, (it) => it.stop())
     const node = new MemberNode(
-      { genesis, executor, pool, intake, network, driver, me },
+      { genesis, roster, executor, pool, intake, network, driver, me },
       { lock, record, ledger, signatures, blocks },
     )
     network.onMessage((peer, data) => {
@@ -238,8 +281,11 @@ export class MemberNode {
     })
     network.onLink((peer, up, run) => {
       const from = index.get(peer)
-      if (from !== undefined) driver.link(from, up && run !== undefined ? toHex(run) : null)
+      if (from === undefined) return
+      roster.link(from, up)
+      driver.link(from, up && run !== undefined ? toHex(run) : null)
     })
+    driver.onStep((state) => roster.stepped(state))
     network.onGossip(async (topic, data) => {
       if (topic !== 'transactions') return 'ignore'
       const codes = await intake.receive(data)
@@ -292,6 +338,55 @@ export class MemberNode {
   }
 }
 
+/** What has been opened, to be closed in the opposite order if a later part cannot start. */
+class Opened {
+  readonly #closers: (() => Promise<unknown>)[] = []
+
+  add<T>(part: T, close: (part: T) => Promise<unknown>): T {
+    this.#closers.unshift(() => close(part))
+    return part
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers) await close().catch(() => undefined)
+  }
+}
+
+/** The signing record; with `recover` a missing one is made, marked so that it stands for one that was lost until the core has written its own. */
+async function openRecord(dataDirectory: string, recover: boolean): Promise<SigningRecord> {
+  const directory = signingDirectory(dataDirectory)
+  try {
+    return await openSigningRecord(directory)
+  } catch (error) {
+    if (!recover || !isAlthingError(error, 'SIGNING_RECORD_MISSING')) throw error
+  }
+  await createSigningRecord(directory, RECOVERING)
+  return openSigningRecord(directory)
+}
+
+/** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
+async function openMemberLedger(options: MemberOptions, chainId: Uint8Array): Promise<LedgerStore> {
+  const { genesis, dataDirectory: directory, diskFreeBytesMin: freeBytesMin, log } = options
+  const location = ledgerDirectory(directory)
+  const opening = { chainId, directory, freeBytesMin }
+  let store: KeyValueStore
+  try {
+    store = await openLevel(location, { mode: 'open' })
+  } catch (error) {
+    if (!isAlthingError(error, 'STORE_MISSING')) throw error
+    log.warn({ location }, 'no ledger here: beginning at height 0, the other members have the blocks')
+    store = await openLevel(location, { mode: 'create' })
+  }
+  try {
+    // A crash between creating the database and writing height 0 leaves an empty one.
+    if (isEmptyStore(store)) await initializeLedger(store, genesis)
+    return openLedger(store, opening)
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
 /** §6: an empty record is a member that has never signed; a member without one starts with `recover`. */
 function stateAtStart(
   era: Era,
@@ -300,11 +395,12 @@ function stateAtStart(
   executor: Executor,
   recover: boolean,
 ): State {
-  const beginning: Beginning = recover
-    ? { kind: 'recover' }
-    : recorded.length === 0
-      ? { kind: 'fresh' }
-      : { kind: 'restart', record: decodeRecord(recorded) }
+  const beginning: Beginning =
+    recover || equalBytes(recorded, RECOVERING)
+      ? { kind: 'recover' }
+      : recorded.length === 0
+        ? { kind: 'fresh' }
+        : { kind: 'restart', record: decodeRecord(recorded) }
   const known: Block[] = []
   for (let height = Math.max(1, executor.head.height - 128); height <= executor.head.height; height++) {
     const sealed = executor.reads.headerAt(height)
@@ -323,8 +419,3 @@ export function certificateAt(
   const encoded = executor.reads.certificate(height)
   return encoded === undefined ? undefined : decodeAs(certificateCodec, encoded)
 }
-
-/** Version of this program. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version

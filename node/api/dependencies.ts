@@ -9,7 +9,7 @@ import type { WireCertificate } from '../../protocol/certificate.ts'
 import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/access/record.ts'
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
-import type { EventRecord } from '../../protocol/kinds/report/record.ts'
+import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
 import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
 import type { StateEntry } from '../../protocol/state/entry.ts'
 import type { Code } from '../../protocol/verdict.ts'
@@ -50,6 +50,8 @@ export type DeviceSnapshot = {
   readonly trust?: TrustRecord | undefined
   readonly blacklist?: BlacklistRecord | undefined
   readonly reinstatement?: ReinstatementRecord | undefined
+  /** How many reports there were, and the last one. */
+  readonly reports?: ReportsRecord | undefined
   /** Counters by category; in answers about a single device only. */
   readonly events?: ReadonlyMap<CategoryName, EventRecord> | undefined
 }
@@ -99,8 +101,8 @@ export type ApiDependencies = {
   now(): number
   /** 16 new random bytes, for nonces. */
   randomNonce(): Uint8Array
-  /** Hands a signed transaction to the pool. */
-  submit(transactionBytes: Uint8Array): Promise<Submission>
+  /** Hands signed transactions to the pool; one answer each, in order. */
+  submit(transactions: readonly Uint8Array[]): Promise<readonly Submission[]>
   /** Waits until the transaction is committed or refused, `timeoutMs` at most. */
   waitFor(id: string, timeoutMs: number): Promise<Fate>
   /** The key of the API key called `name`, if this node holds it. */
@@ -127,10 +129,10 @@ export type ApiDependencies = {
     id: string,
     page: { category: CategoryName | undefined; before: number | undefined; limit: number },
   ): Promise<readonly DeviceEvent[]>
-  /** The proof file of a committed transaction (ledger.md §5). */
-  transactionProof(id: string): Promise<JsonObject | undefined>
-  /** The proof that a state key holds its entry, or that there is none; undefined only where no block is committed yet. */
-  stateProof(stateKey: string): Promise<JsonObject | undefined>
+  /** The text of the proof file of a committed transaction (ledger.md §5); a proof has one text. */
+  transactionProof(id: string): Promise<string | undefined>
+  /** The text of the proof that a state key holds its entry, or that there is none; undefined only where no block is committed yet. */
+  stateProof(stateKey: string): Promise<string | undefined>
   status(): Promise<JsonObject>
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   health(): Promise<readonly HealthCheck[]>

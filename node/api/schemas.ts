@@ -209,6 +209,10 @@ export const deviceSchema = Type.Object(
     trust: trustView,
     blacklist: Type.Union([Type.Object({ height }), Type.Null()]),
     reinstatement: Type.Union([Type.Object({ height }), Type.Null()]),
+    reports: Type.Union([
+      Type.Object({ count: Type.Integer(), lastHeight: height, lastTransaction: transactionId, observedAt: time }),
+      Type.Null(),
+    ]),
   },
   {
     description: 'The device.',
@@ -230,6 +234,12 @@ export const deviceSchema = Type.Object(
         trust: { trustPpm: 830_000, scores: 9, below: 0 },
         blacklist: null,
         reinstatement: null,
+        reports: {
+          count: 4711,
+          lastHeight: 812,
+          lastTransaction: 'a'.repeat(64),
+          observedAt: 1_790_000_000_000,
+        },
       },
     ],
   },

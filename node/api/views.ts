@@ -47,13 +47,14 @@ export const certificateView = ({ certificate, quorum, members }: CommittedCerti
 })
 
 /** A device: its record with id, trust and, where there are any, blacklist record, reinstatement and counters of events. */
-export function deviceView({ id, device, trust, blacklist, reinstatement, events }: DeviceSnapshot): object {
+export function deviceView({ id, device, trust, blacklist, reinstatement, reports, events }: DeviceSnapshot): object {
   return {
     id,
     ...(jsonOf(device) as object),
     trust: trust === undefined ? null : jsonOf(trust),
     blacklist: blacklist === undefined ? null : jsonOf(blacklist),
     reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
+    reports: reports === undefined ? null : jsonOf(reports),
     ...(events === undefined ? {} : { events: jsonOf(events) }),
   }
 }

@@ -10,7 +10,8 @@ import { sha3 } from '../../protocol/crypto.ts'
 import { KINDS } from '../../protocol/kinds/table.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { signTransaction, type Transaction } from '../../protocol/transaction.ts'
-import type { ApiDependencies, SigningKey } from './dependencies.ts'
+import type { Code } from '../../protocol/verdict.ts'
+import type { ApiDependencies, SigningKey, Submission } from './dependencies.ts'
 import { ApiRefusal } from './problem.ts'
 
 /**
@@ -18,6 +19,9 @@ import { ApiRefusal } from './problem.ts'
  * to lie behind the clock before the limit of one hour. Repeating an idempotent request works for as long.
  */
 export const VALIDITY_WINDOW_MS = 20 * 60_000
+
+/** A code with which pool or state machine refuse. */
+export type RefusalCode = Exclude<Code, 'OK'>
 
 /** What a write came to. */
 export type Written =
@@ -98,17 +102,28 @@ export async function submit(
   waitMs: number,
   idempotent = false,
 ): Promise<Written> {
-  const submission = await dependencies.submit(bytes)
-  if (!submission.ok) {
-    const { code } = submission
-    if (code === 'OK') throw new Error('a submission was refused with OK')
-    if (code !== 'POOL_DUPLICATE' && code !== 'TX_REPLAYED') throw new ApiRefusal(code)
-    if (!(await isKnown(dependencies, id))) throw new ApiRefusal(idempotent ? 'IDEMPOTENCY_MISMATCH' : code)
-  }
+  const [submission] = await dependencies.submit([bytes])
+  const refusal = await refusalOf(dependencies, submission as Submission, id)
+  if (refusal === 'POOL_DUPLICATE' || refusal === 'TX_REPLAYED')
+    throw new ApiRefusal(idempotent ? 'IDEMPOTENCY_MISMATCH' : refusal)
+  if (refusal !== null) throw new ApiRefusal(refusal)
   return settle(dependencies, id, waitMs)
 }
 
-async function isKnown(dependencies: ApiDependencies, id: string): Promise<boolean> {
+/** Why the transaction `id` was not taken in; null also where it is here already. */
+export async function refusalOf(
+  dependencies: Pick<ApiDependencies, 'transaction'>,
+  submission: Submission,
+  id: string,
+): Promise<RefusalCode | null> {
+  if (submission.ok) return null
+  const { code } = submission
+  if (code === 'OK') throw new Error('a submission was refused with OK')
+  const repeated = code === 'POOL_DUPLICATE' || code === 'TX_REPLAYED'
+  return repeated && (await isKnown(dependencies, id)) ? null : code
+}
+
+async function isKnown(dependencies: Pick<ApiDependencies, 'transaction'>, id: string): Promise<boolean> {
   const known = await dependencies.transaction(id)
   return known !== undefined && known.state !== 'refused'
 }

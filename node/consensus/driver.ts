@@ -74,13 +74,24 @@ export type DriverLog = {
   warn(fields: object, message: string): void
 }
 
+/** Nonces of echoes that measure; the core counts its own from 1. */
+const MEASURING_NONCE = 2 ** 40
+
 /** Proposals whose wire parts are kept for validating, sending and serving. */
 const PARTS_MAX = 512
 
+/** How long an echo of the consensus channel took there and back, ms. */
+export type Delay = {
+  /** The latest answer; null before the first. */
+  readonly roundTripMs: number | null
+  /** How long the echo sent last has been waiting; null once it is answered. */
+  readonly waitingMs: number | null
+}
+
 /** Measured by the driver, for metrics and `status`. */
 export type DriverFigures = {
-  /** Round trips of echoes, ms, by member: the latest. */
-  readonly echoRoundTripMs: ReadonlyMap<MemberIndex, number>
+  /** Linked members only. */
+  readonly delays: ReadonlyMap<MemberIndex, Delay>
   readonly steps: number
   /** Stalls of more than Δ/4 since the start, and the longest gap seen, ms. */
   readonly stalls: number
@@ -99,8 +110,8 @@ export class Driver {
   readonly #parts = new Map<string, ProposalParts & { readonly sealed: SealedHeader | null }>()
   readonly #frames = new Map<string, Uint8Array>()
   readonly #runs = new Map<MemberIndex, string>()
-  readonly #echoes = new Map<number, number>()
-  readonly #echoRoundTripMs = new Map<MemberIndex, number>()
+  readonly #delays = new Map<MemberIndex, { roundTripMs: number | null; sentAt: number | null }>()
+  #measures = 0
   readonly #refused = new Map<Code, number>()
   readonly #listeners = new Set<(state: State) => void>()
   #steps = 0
@@ -119,8 +130,14 @@ export class Driver {
   }
 
   get figures(): DriverFigures {
+    const now = this.#deps.clock.monotonic()
     return {
-      echoRoundTripMs: this.#echoRoundTripMs,
+      delays: new Map(
+        [...this.#delays].map(([member, { roundTripMs, sentAt }]) => [
+          member,
+          { roundTripMs, waitingMs: sentAt === null ? null : now - sentAt },
+        ]),
+      ),
       steps: this.#steps,
       stalls: this.#stalls,
       longestGapMs: this.#longestGapMs,
@@ -155,6 +172,21 @@ export class Driver {
     this.#events.push({ type: 'stalled', stalledMs })
   }
 
+  /**
+   * Sends an echo to each linked member that owes no answer: what comes back is the delay of a small message, both members' own included,
+   * which agreement.md §1 bounds by Δ each way.
+   */
+  measureDelays(): void {
+    if (this.#stopped) return
+    const nonce = MEASURING_NONCE + ++this.#measures
+    const frame = encodeLinkFrame({ kind: 'echo', era: this.#state.era.era, nonce })
+    for (const [member, delay] of this.#delays) {
+      if (delay.sentAt !== null) continue
+      delay.sentAt = this.#deps.clock.monotonic()
+      this.#deps.links.send(member, frame)
+    }
+  }
+
   /** Ends all timers; nothing is sent or written from here on. */
   stop(): void {
     this.#stopped = true
@@ -170,10 +202,12 @@ export class Driver {
   /** A link to `member` opened or closed. `run` names the member's present process. */
   link(member: MemberIndex, run: string | null): void {
     if (run === null) {
+      this.#delays.delete(member)
       this.dispatch({ type: 'disconnected', member })
       return
     }
     this.#runs.set(member, run)
+    this.#delays.set(member, { roundTripMs: null, sentAt: null })
     this.dispatch({ type: 'connected', member, run })
   }
 
@@ -249,15 +283,20 @@ export class Driver {
         this.#deps.links.send(from, encodeLinkFrame({ kind: 'echoed', era: frame.era, nonce: frame.nonce }))
         return
       case 'echoed': {
-        const sentAt = this.#echoes.get(frame.nonce)
-        if (sentAt !== undefined) this.#echoRoundTripMs.set(from, this.#deps.clock.monotonic() - sentAt)
+        if (frame.nonce >= MEASURING_NONCE) {
+          const delay = this.#delays.get(from)
+          if (delay?.sentAt == null) return
+          delay.roundTripMs = this.#deps.clock.monotonic() - delay.sentAt
+          delay.sentAt = null
+          return
+        }
         this.dispatch({ type: 'echoed', from, nonce: frame.nonce })
       }
     }
   }
 
   #carryOut(effect: Effect): void {
-    const { blocks, links, record, clock, log } = this.#deps
+    const { blocks, links, record, log } = this.#deps
     const era = this.#state.era.era
     switch (effect.type) {
       case 'persist':
@@ -282,8 +321,6 @@ export class Driver {
       case 'startTimer':
         return this.#startTimer(effect.timer, effect.afterMs)
       case 'echo':
-        this.#echoes.set(effect.nonce, clock.monotonic())
-        if (this.#echoes.size > 64) this.#echoes.delete(this.#echoes.keys().next().value as number)
         for (const to of effect.to) links.send(to, encodeLinkFrame({ kind: 'echo', era, nonce: effect.nonce }))
         return
       case 'validate': {

@@ -43,6 +43,7 @@ export type BuiltBlock = {
 export type CommittedBlock = {
   readonly sealed: SealedHeader
   readonly height: number
+  readonly transactions: readonly SignedTransaction[]
   /** Ids of its transactions, in order. */
   readonly transactionIds: readonly Uint8Array[]
   /** Reports about devices in it. */
@@ -276,8 +277,8 @@ export class Executor {
         const block = speculation.ledgerBlock(certified ? certificate : null)
         await this.#write(() => this.#ledger.commitBlock(block))
         this.#advance(speculation, block.replayRecords)
-        const { sealed, ids, height } = speculation
-        committed.push({ sealed, height, transactionIds: ids, events: block.deviceEvents, certified })
+        const { sealed, transactions, ids, height } = speculation
+        committed.push({ sealed, height, transactions, transactionIds: ids, events: block.deviceEvents, certified })
       }
     } finally {
       this.#committing = []

@@ -87,8 +87,7 @@ export class LedgerReads {
   }
 
   /**
-   * Reports about a device in one `category`, the newest first, after `cursor`; `limit` 1 … PAGE_ENTRIES_MAX. A page costs as many
-   * steps of the index as there are newer reports: bounded by the reports of one device in one category.
+   * Reports about a device in one `category`, the newest first, after `cursor`; `limit` 1 … PAGE_ENTRIES_MAX. A page costs what it holds.
    */
   async deviceEvents(
     deviceId: Uint8Array,
@@ -98,13 +97,10 @@ export class LedgerReads {
   ): Promise<Page<DeviceEvent>> {
     this.#of.usable()
     const size = pageSize(limit)
-    const after = cursor === undefined ? undefined : positionOf(cursor)
+    const before = cursor === undefined ? undefined : positionOf(cursor)
     const items: DeviceEvent[] = []
-    for await (const event of this.#ledger.deviceEvents(deviceId, { category, reverse: true, limit: Infinity })) {
-      if (after !== undefined && !isBefore(event, after)) continue
+    for await (const event of this.#ledger.deviceEvents(deviceId, { category, reverse: true, before, limit: size + 1 }))
       items.push(event)
-      if (items.length > size) break
-    }
     return pageOf(items, size, ({ height, index }) => `${height}.${index}`)
   }
 
@@ -197,6 +193,3 @@ function positionOf(cursor: string): TransactionPosition {
   if (match === null) throw new RangeError('not a cursor')
   return { height: Number(match[1]), index: Number(match[2]) }
 }
-
-const isBefore = (a: TransactionPosition, b: TransactionPosition): boolean =>
-  a.height < b.height || (a.height === b.height && a.index < b.index)

@@ -60,6 +60,14 @@ export type PoolStats = {
   readonly listeners: number
 }
 
+/** Hears how waiting transactions left, for metrics and for those who ask later. */
+export type PoolObserver = {
+  /** Committed, `waitedMs` after it came in here. */
+  committed(id: string, waitedMs: number): void
+  /** Refused with `code` after it had been accepted, or expired (TX_EXPIRED). */
+  dropped(entry: PoolEntry, code: Code): void
+}
+
 type Held = PoolEntry & { readonly span: Span; readonly round: Round; readonly nonce: string; gone: boolean }
 /** What one signer holds; `spanRounds` counts its arrivals in the newest span. */
 type Signer = { count: number; bytes: number; readonly nonces: Set<string>; span: Span | undefined; spanRounds: number }
@@ -78,6 +86,7 @@ const EXPIRY_SLOT_MS = 1000
 export class Pool {
   readonly #options: PoolOptions
   readonly #now: () => number
+  readonly #observer: PoolObserver | undefined
   readonly #entries = new Map<string, Held>()
   readonly #signers = new Map<PublicKeyHex, Signer>()
   readonly #spans: Span[] = []
@@ -92,11 +101,12 @@ export class Pool {
   #lastArrival = 0
 
   /** `now` gives ms; only differences count. Throws `RangeError` on bounds below the least. */
-  constructor(options: PoolOptions, now: () => number) {
+  constructor(options: PoolOptions, now: () => number, observer?: PoolObserver) {
     if (options.bytesMax < 2 * LIMITS.transactionBytesMax || options.countMax < 2 || options.spanMs < 1)
       throw new RangeError('pool bounds below the least')
     this.#options = options
     this.#now = now
+    this.#observer = observer
     this.#blockTime = options.blockTime
   }
 
@@ -173,6 +183,7 @@ export class Pool {
       const entry = this.#entries.get(id)
       if (entry === undefined) continue
       this.#drop(entry)
+      this.#observer?.dropped(entry, code)
       this.#tell(id, { kind: 'refused', code })
     }
   }
@@ -184,7 +195,10 @@ export class Pool {
   onCommitted(ids: Iterable<string>, blockTime: number): void {
     for (const id of ids) {
       const entry = this.#entries.get(id)
-      if (entry !== undefined) this.#drop(entry)
+      if (entry !== undefined) {
+        this.#drop(entry)
+        this.#observer?.committed(id, this.#now() - entry.arrivedAt)
+      }
       this.#committed.set(id, blockTime)
       this.#tell(id, { kind: 'committed', blockTime })
     }
@@ -300,6 +314,7 @@ export class Pool {
       for (const entry of expiring) {
         if (entry.transaction.validUntil >= this.#blockTime) continue
         this.#drop(entry)
+        this.#observer?.dropped(entry, 'TX_EXPIRED')
         this.#tell(entry.id, { kind: 'expired' })
       }
     }

@@ -17,6 +17,7 @@ import {
   decodePosition,
   deviceEventPrefix,
   encodeHeight,
+  encodePosition,
   hashKey,
   heightKey,
   historyKey,
@@ -60,6 +61,10 @@ export async function createLedger(store: KeyValueStore, chainId: Uint8Array, ge
     throw storeError('STORE_EXISTS', 'the store already holds a ledger')
   await store.batch(genesisOperations(chainId, genesis), { sync: true })
 }
+
+/** Whether no ledger was ever written into `store`. */
+export const isEmptyStore = (store: KeyValueStore): boolean =>
+  store.getSync(textKey('meta', META.formatVersion)) === undefined
 
 /**
  * Opens the ledger in `store`. Throws AlthingError STORE_MISSING (no ledger in it), STORE_WRONG_FORMAT, STORE_WRONG_CHAIN, or
@@ -191,13 +196,25 @@ export class LedgerStore {
     return value === undefined ? undefined : decodePosition(value)
   }
 
-  /** Up to `limit` events of a device, of one category where given; with a category in the order of heights, else by category first. */
+  /**
+   * Up to `limit` events of a device, of one category where given; with a category in the order of heights, else by category first.
+   * `before`, with a category only: those that stand before that place in the chain.
+   */
   async *deviceEvents(
     deviceId: Uint8Array,
-    { category, reverse = false, limit }: { category?: string; reverse?: boolean; limit: number },
+    {
+      category,
+      reverse = false,
+      before,
+      limit,
+    }: { category?: string; reverse?: boolean; before?: TransactionPosition | undefined; limit: number },
   ): AsyncIterable<DeviceEvent> {
     const categoryAt = deviceEventPrefix(deviceId).length
     const range = prefixRange(deviceEventPrefix(deviceId, category))
+    if (before !== undefined) {
+      if (category === undefined) throw new RangeError('events before a place are of one category')
+      range.lt = concat(range.gte, encodePosition(before.height, before.index))
+    }
     for await (const [key, transactionId] of this.#store.iterate({ ...range, reverse, limit })) {
       const end = key.length - 12
       const name = Buffer.from(key.subarray(categoryAt + 1, end)).toString('utf8')

@@ -5,15 +5,16 @@ import { CborError, type CborValue, decodeCbor } from '../../../protocol/cbor.ts
 import { sha3 } from '../../../protocol/crypto.ts'
 import { SIGNATURE_BYTES } from '../../../protocol/signature.ts'
 import { answerWritten, type RouteContext, type Server } from '../context.ts'
+import type { Submission } from '../dependencies.ts'
 import { ApiRefusal, problemOf } from '../problem.ts'
 import { accepted, answers, committed, WRITE_CODES, writeQuery } from '../schemas.ts'
-import { submit } from '../write.ts'
+import { refusalOf, submit } from '../write.ts'
 
 const CBOR_TYPE = 'application/cbor'
 /** Transactions of one request. */
 export const BULK_TRANSACTIONS_MAX = 1000
-/** Handed in at the same time, so that one request does not fill every queue below. */
-const SUBMISSIONS_MAX = 32
+/** Handed in at the same time, so that one request does not hold the others up. */
+const SUBMISSIONS_MAX = 256
 
 const item = Type.Object({
   id: Type.String(),
@@ -77,21 +78,23 @@ export function transactionRoutes(server: Server, { dependencies, bounds }: Rout
         )
       const items: object[] = []
       for (let i = 0; i < list.length; i += SUBMISSIONS_MAX)
-        items.push(...(await Promise.all(list.slice(i, i + SUBMISSIONS_MAX).map(submitOne))))
+        items.push(...(await submitAll(list.slice(i, i + SUBMISSIONS_MAX))))
       const refused = items.filter((one) => 'code' in one).length
       return reply.code(207).send({ accepted: items.length - refused, refused, items })
     },
   )
 
-  async function submitOne(bytes: Uint8Array): Promise<object> {
-    const id = toHex(sha3(bytes))
-    try {
-      return await submit(dependencies, bytes, id, 0)
-    } catch (error) {
-      if (!(error instanceof ApiRefusal)) throw error
-      const { code, title, detail } = problemOf(error.code, error.detail)
-      return { id, status: 'refused', code, title, detail }
-    }
+  async function submitAll(list: readonly Uint8Array[]): Promise<object[]> {
+    const submissions = await dependencies.submit(list)
+    return Promise.all(
+      list.map(async (bytes, i) => {
+        const id = toHex(sha3(bytes))
+        const refusal = await refusalOf(dependencies, submissions[i] as Submission, id)
+        if (refusal === null) return { id, status: 'accepted' }
+        const { code, title, detail } = problemOf(refusal)
+        return { id, status: 'refused', code, title, detail }
+      }),
+    )
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * `device.report`: structured anomaly events with the features and the model behind them (ledger.md §2, §3). Owns 'event/'.
+ * `device.report`: structured anomaly events with the features and the model behind them (ledger.md §2, §3). Owns 'report/' and 'event/'.
  * Invariant: a score is a function of severity and confidence that everyone recomputes with integers.
  */
 import { toHex } from '../../bytes.ts'
@@ -9,7 +9,7 @@ import { deviceInService } from '../device/record.ts'
 import { deviceId, label, PPM, ppm, remark } from '../fields.ts'
 import type { Kind } from '../kind.ts'
 import { CATEGORY_NAMES, type CategoryName } from './categories.ts'
-import { addEvents } from './record.ts'
+import { addEvents, addReport } from './record.ts'
 
 /** Bytes of the features of one report: what the model read, in the model's own encoding. */
 export const FEATURES_BYTES_MAX = 16 * 1024
@@ -63,6 +63,11 @@ export const deviceReport: Kind<Report> = {
       if (scorePpm !== scoreOf(severityPpm, confidencePpm)) return 'REPORT_SCORE'
     const device = deviceInService(state, id)
     if (typeof device === 'string') return device
+    addReport(state, id, {
+      lastHeight: context.height,
+      lastTransaction: context.transactionId,
+      observedAt: payload.observedAt,
+    })
     const added = new Map<CategoryName, number>()
     for (const { category } of payload.events) added.set(category, (added.get(category) ?? 0) + 1)
     for (const [category, count] of added) addEvents(state, id, category, count, context.height, context.transactionId)

@@ -10,6 +10,7 @@ import type {
   HealthCheck,
   KnownTransaction,
   SigningKey,
+  Submission,
 } from '../../../node/api/dependencies.ts'
 import { type SealedHeader, sealHeader } from '../../../protocol/block.ts'
 import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
@@ -92,7 +93,10 @@ export class FakeNode implements ApiDependencies {
   signingKey(name: string): SigningKey | undefined {
     return this.keys.get(name)
   }
-  async submit(bytes: Uint8Array): ReturnType<ApiDependencies['submit']> {
+  async submit(list: readonly Uint8Array[]): ReturnType<ApiDependencies['submit']> {
+    return list.map((bytes) => this.#submitOne(bytes))
+  }
+  #submitOne(bytes: Uint8Array): Submission {
     let transaction: Transaction
     try {
       transaction = decodeTransaction(bytes)
@@ -184,10 +188,10 @@ export class FakeNode implements ApiDependencies {
       .slice(0, limit)
   }
   async transactionProof(id: string) {
-    return this.known.has(id) ? { proves: 'transaction', id } : undefined
+    return this.known.has(id) ? `${JSON.stringify({ proves: 'transaction', id })}\n` : undefined
   }
   async stateProof(stateKey: string) {
-    return { proves: 'state', stateKey }
+    return `${JSON.stringify({ proves: 'state', stateKey })}\n`
   }
   async status() {
     if (this.failure !== undefined) throw this.failure

@@ -282,7 +282,7 @@ describe('invariants', () => {
     )
     const owned: Record<string, string[]> = {
       key: ['apikey/'],
-      device: ['device/', 'trust/', 'event/'],
+      device: ['device/', 'trust/', 'report/', 'event/'],
       trust: ['trust/', 'device/', 'blacklist/'],
       access: ['device/', 'trust/', 'blacklist/', 'reinstatement/'],
     }

@@ -1,0 +1,200 @@
+/**
+ * The process of a member's daemon: logger, member, service, API, signals, in that order, and back again at the end.
+ * Invariants: what it returns or throws is the end of the process; a graceful stop takes `STOP_MS_MAX` at most, a second signal ends at once;
+ * `run.json` in the home exists only while this process serves.
+ */
+import { randomBytes } from 'node:crypto'
+import { rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { destination, type Logger, pino, stdSerializers } from 'pino'
+import pretty from 'pino-pretty'
+import type { NodeConfig } from '../config/settings.ts'
+import { toHex } from '../protocol/bytes.ts'
+import type { Genesis } from '../protocol/genesis.ts'
+import { type Api, createApi } from './api/api.ts'
+import { systemClock } from './clock.ts'
+import type { NodeKey } from './crypto/keys.ts'
+import { AlthingError } from './errors.ts'
+import { MemberNode } from './main.ts'
+import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
+import { NodeService, PoolWatch } from './service/service.ts'
+
+/** Everything that a daemon is started with. */
+export type DaemonOptions = {
+  /** Where `run.json` goes. */
+  readonly home: string
+  readonly dataDirectory: string
+  readonly config: NodeConfig
+  readonly genesis: Genesis
+  readonly key: NodeKey
+  readonly apiKeys: ReadonlyMap<string, NodeKey>
+  readonly tokenSecret: Uint8Array
+  readonly recover: boolean
+  /** The daemon stops when this stream ends. */
+  readonly aliveWhile?: Readable
+}
+
+/** How long a graceful stop may take, ms; afterwards the process ends as it is, and loses nothing that was acknowledged. */
+const STOP_MS_MAX = 10_000
+const EXIT_BUG = 70
+
+/** Runs a daemon until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
+export async function runDaemon(options: DaemonOptions): Promise<number> {
+  const log = createLogger(options.config.log, options.config.node.name)
+  process.on('uncaughtException', (error) => {
+    log.fatal({ error }, 'a bug in althing itself')
+    process.exit(EXIT_BUG)
+  })
+  const end = Promise.withResolvers<void>()
+  listenForTheEnd(log, end, options.aliveWhile)
+  const parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer } = {}
+  try {
+    await startParts(options, log, end, parts)
+    await end.promise
+  } finally {
+    await stopParts(options.home, log, parts)
+  }
+  log.info('stopped')
+  return 0
+}
+
+async function startParts(
+  options: DaemonOptions,
+  log: Logger,
+  end: PromiseWithResolvers<void>,
+  parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
+): Promise<void> {
+  const { config, genesis, key, dataDirectory } = options
+  const { network, api, pool, store } = config
+  const watch = new PoolWatch()
+  const node = await MemberNode.start({
+    genesis,
+    dataDirectory,
+    secretKey: key.secretKey(),
+    listen: network.listen,
+    announce: network.announce,
+    addresses: addressesOf(network.peers, genesis),
+    pool: { bytesMax: pool.bytesMax, countMax: pool.countMax },
+    diskFreeBytesMin: store.diskFreeBytesMin,
+    recover: options.recover,
+    poolObserver: watch,
+    log,
+    fatal: (error) => end.reject(error),
+  })
+  parts.node = node
+  const signingKeys = new Map(
+    [...options.apiKeys].map(([name, apiKey]) => [
+      name,
+      { publicKey: apiKey.publicKey, secretKey: apiKey.secretKey() },
+    ]),
+  )
+  const service = await NodeService.start(node, watch, {
+    clock: systemClock,
+    signingKeys,
+    disk: { directory: dataDirectory, freeBytesMin: store.diskFreeBytesMin },
+  })
+  parts.service = service
+  parts.api = createApi(
+    {
+      listen: api.listen,
+      requestsPerMinuteMax: api.requestsPerMinuteMax,
+      bodyBytesMax: api.bodyBytesMax,
+      requestTimeoutMs: api.requestTimeoutMs,
+      tokenSecret: options.tokenSecret,
+      issuer: api.issuer,
+      audience: api.audience,
+      logger: log,
+    },
+    service.dependencies,
+  )
+  await parts.api.listen()
+  if (config.metrics.enabled) parts.metrics = await openMetricsServer(config.metrics.listen, service.dependencies)
+  const run = {
+    pid: process.pid,
+    startedAt: node.startedAt,
+    api: parts.api.url,
+    metrics: parts.metrics?.url ?? null,
+    p2p: node.network.addresses(),
+  }
+  await writeRunFile(options.home, run)
+  log.info({ ...run, network: genesis.network, height: node.executor.head.height }, 'serving')
+  node.onCommitted((blocks) => {
+    for (const { height, sealed, transactions } of blocks)
+      log.info({ height, transactions: transactions.length, hash: toHex(sealed.hash).slice(0, 16) }, 'block committed')
+  })
+}
+
+async function stopParts(
+  home: string,
+  log: Logger,
+  { node, service, api, metrics }: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
+): Promise<void> {
+  const late = setTimeout(() => {
+    log.warn({ afterMs: STOP_MS_MAX }, 'the stop took too long: ending as it is')
+    process.exit(0)
+  }, STOP_MS_MAX)
+  await rm(runFile(home), { force: true })
+  await api?.close()
+  await metrics?.close()
+  service?.stop()
+  await node?.stop()
+  clearTimeout(late)
+}
+
+/** Signals and the end of `aliveWhile` end the daemon; a second signal ends the process. */
+function listenForTheEnd(log: Logger, end: PromiseWithResolvers<void>, aliveWhile: Readable | undefined): void {
+  // Rejected before anyone waits for it: the failure shows where it is awaited.
+  end.promise.catch(() => undefined)
+  let asked = false
+  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+  for (const [signal, exitCode] of Object.entries(signals))
+    process.on(signal, () => {
+      if (asked) process.exit(exitCode)
+      asked = true
+      log.info({ signal }, 'stopping; a second signal ends at once')
+      end.resolve()
+    })
+  if (aliveWhile === undefined) return
+  aliveWhile.on('end', () => end.resolve()).on('error', () => end.resolve())
+  aliveWhile.resume()
+}
+
+/** Addresses of each member by its key. */
+function addressesOf(
+  peers: NodeConfig['network']['peers'],
+  genesis: Genesis,
+): { publicKey: string; addresses: string[] }[] {
+  return genesis.memberSet.members.map(({ name, publicKey }) => ({
+    publicKey: toHex(publicKey),
+    addresses: peers.filter(({ member }) => member === name).map(({ address }) => address),
+  }))
+}
+
+/** Lines of JSON on standard error; for people where that is a terminal. Errors with their causes, no secrets: nothing is given any. */
+export function createLogger({ level, format }: NodeConfig['log'], name: string): Logger {
+  const readable = format === 'pretty' || (format === 'auto' && process.stderr.isTTY === true)
+  const options = {
+    level,
+    base: { name },
+    serializers: { error: stdSerializers.errWithCause, err: stdSerializers.errWithCause },
+  }
+  if (!readable) return pino(options, destination({ dest: 2, sync: true }))
+  return pino(
+    options,
+    pretty({ destination: 2, sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l' }),
+  )
+}
+
+const runFile = (home: string): string => join(home, 'run.json')
+
+/** What runs and where it answers, for programs on this machine; whole or not at all. */
+async function writeRunFile(home: string, run: object): Promise<void> {
+  const draft = `${runFile(home)}.${randomBytes(4).toString('hex')}`
+  try {
+    await writeFile(draft, `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 })
+    await rename(draft, runFile(home))
+  } catch (cause) {
+    throw new AlthingError('RUN_FILE', `cannot write ${runFile(home)}`, { cause, exitCode: 74 })
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Why the chain stands still, in words: how many votes short, who is missing and why, what to do. A function of what is known here.
+ */
+import type { State, Tally } from '../../protocol/consensus/types.ts'
+import type { RosterEntry } from './roster.ts'
+
+/** A chain that has stood still for longer than it should. */
+export type Standstill = {
+  readonly forMs: number
+  /** Votes for the block that is nearest to being certified, and how many it takes. */
+  readonly votes: number
+  readonly needed: number
+  /** Names of the members whose votes are missing. */
+  readonly missing: readonly string[]
+  readonly sentence: string
+  readonly advice: string
+}
+
+/** What the sentence is made of. Times in ms. */
+export type StandstillFacts = {
+  readonly state: Pick<State, 'era' | 'view' | 'views' | 'quit' | 'phase' | 'highest'>
+  readonly roster: readonly RosterEntry[]
+  /** Height of the last block that is committed here. */
+  readonly height: number
+  /** Time since the last commit here, or since the start. */
+  readonly sinceMs: number
+  readonly nowMs: number
+  /** Slowest small message that was measured lately, ms one way. */
+  readonly slowestMs: number | null
+}
+
+/** How long a chain may rest before it counts as standing still: two heartbeats and the time of one change of view. */
+export const restMs = ({ heartbeatMs, deltaMs, bodyAllowanceMs }: State['era']): number =>
+  2 * heartbeatMs + 8 * deltaMs + bodyAllowanceMs
+
+/** The standstill, or null while the chain moves. */
+export function standstillOf(facts: StandstillFacts): Standstill | null {
+  const { state, roster, height, sinceMs, nowMs } = facts
+  const { era } = state
+  if (sinceMs <= restMs(era)) return null
+  const tally = nearest(state)
+  const signed = new Set(tally?.signatures.keys() ?? [])
+  const missing = roster.filter((_, member) => !signed.has(member))
+  const present = roster.filter(({ linked }) => linked).length
+  // While too few are here, those who have not come to vote yet are not the ones that are missed.
+  const named = present < era.q ? missing.filter(({ linked }) => !linked) : missing
+  const why = named.map((entry) => `${entry.name} (${whereabouts(entry, height, nowMs)})`)
+  const what = state.quit === null ? 'votes' : `votes (changing to view ${state.quit.view + 1})`
+  return {
+    forMs: sinceMs,
+    votes: signed.size,
+    needed: era.q,
+    missing: named.map(({ name }) => name),
+    sentence: `height ${height} for ${span(sinceMs)}: ${signed.size} of ${era.q} ${what}; missing ${why.join(', ') || 'nobody'}`,
+    advice: adviceOf(facts, present),
+  }
+}
+
+/** The votes for the block above the committed ones that has most, in this view. */
+function nearest({ views, view, highest }: StandstillFacts['state']): Tally | undefined {
+  let best: Tally | undefined
+  for (const tally of views.get(view)?.votes.values() ?? [])
+    if (tally.slot.height > (highest?.height ?? 0) && tally.signatures.size > (best?.signatures.size ?? 0)) best = tally
+  return best
+}
+
+function whereabouts({ isThisMember, linked, downSince, height }: RosterEntry, own: number, nowMs: number): string {
+  if (isThisMember) return 'this member, waiting'
+  if (!linked) return `offline ${span(nowMs - (downSince ?? nowMs))}`
+  if (height !== null && height < own) return `${own - height} ${own - height === 1 ? 'block' : 'blocks'} behind`
+  return 'linked, silent'
+}
+
+function adviceOf({ state, slowestMs, roster }: StandstillFacts, present: number): string {
+  const { era, phase } = state
+  if (phase === 'forked') return 'Two conflicting blocks are committed: stop, and compare with the other members.'
+  const short = era.q - present
+  if (short > 0)
+    return `${short} of the missing ${short === 1 ? 'members has' : 'members have'} to come back: ${era.q} of ${roster.length} decide.`
+  if (phase === 'restarting' || phase === 'recovering')
+    return 'This member listens before it signs again; that takes moments.'
+  if (slowestMs !== null && slowestMs > era.deltaMs)
+    return `Messages take ${Math.round(slowestMs)} ms, Δ is ${era.deltaMs} ms: look at the network, or raise Δ.`
+  return 'Enough members are here; a change of view is under way. If this lasts, look at the logs of the silent ones.'
+}
+
+/** A span of time as people say it. */
+export function span(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000))
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.round(seconds / 60)
+  if (minutes < 120) return `${minutes} min`
+  const hours = Math.round(minutes / 60)
+  return hours < 72 ? `${hours} h` : `${Math.round(hours / 24)} d`
+}
