@@ -45,6 +45,9 @@ type Target = {
   badTicks: number
 }
 
+/** Longest pause between two dials, before jitter: a member that comes back should be heard again within seconds. */
+const REDIAL_MS_MAX = 2000
+
 /** Keeps one live connection to each listed member. */
 export class MemberLinks {
   readonly #options: LinkOptions
@@ -148,7 +151,7 @@ export class MemberLinks {
         },
         (error: unknown) => {
           target.failures++
-          const pauseMs = Math.min(10_000, 250 * 2 ** Math.min(target.failures, 6)) * (0.5 + Math.random())
+          const pauseMs = Math.min(REDIAL_MS_MAX, 250 * 2 ** Math.min(target.failures, 6)) * (0.5 + Math.random())
           target.dialAt = performance.now() + pauseMs
           this.#dependencies.log.debug({ peer, error, pauseMs: Math.round(pauseMs) }, 'dial failed')
         },

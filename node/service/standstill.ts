@@ -2,6 +2,7 @@
  * Why the chain stands still, in words: how many votes short, who is missing and why, what to do. A function of what is known here.
  */
 import type { State, Tally } from '../../protocol/consensus/types.ts'
+import { leaderOf } from '../../protocol/members.ts'
 import type { RosterEntry } from './roster.ts'
 
 /** A chain that has stood still for longer than it should. */
@@ -42,12 +43,14 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   const signed = new Set(tally?.signatures.keys() ?? [])
   const missing = roster.filter((_, member) => !signed.has(member))
   const present = roster.filter(({ linked }) => linked).length
-  // While too few are here, those who have not come to vote yet are not the ones that are missed.
-  const named = present < era.q ? missing.filter(({ linked }) => !linked) : missing
+  const leader = roster[leaderOf(state.view, era.n)]
+  // While too few are here, or nothing was proposed, those who had nothing to vote for are not the ones that are missed.
+  const awaited = tally === undefined && leader !== undefined && !leader.isThisMember ? [leader] : missing
+  const named = present < era.q ? missing.filter(({ linked }) => !linked) : awaited
   const why = named.map((entry) => `${entry.name} (${whereabouts(entry, height, nowMs)})`)
   const what = state.quit === null ? 'votes' : `votes (changing to view ${state.quit.view + 1})`
   return {
-    forMs: sinceMs,
+    forMs: Math.round(sinceMs),
     votes: signed.size,
     needed: era.q,
     missing: named.map(({ name }) => name),
