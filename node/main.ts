@@ -30,6 +30,7 @@ import { createNetwork } from './network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
+import { breathe } from './steps.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { createDirectory, openLevel } from './store/level.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
@@ -221,6 +222,7 @@ export class MemberNode {
         surroundings: () => executor.surroundings(clock.now()),
         publish: (piece) => network.publish('transactions', piece),
         arrived: () => blocks.arrived(),
+        breathe,
       },
     )
     const era: Era = {

@@ -2,10 +2,9 @@
  * Deterministic CBOR (RFC 8949 §4.2.1), decoded strictly: one value has one encoding, any other is refused.
  * The subset: unsigned and negative safe integers, byte strings, text, arrays, booleans, null. No maps, floats, tags, bigints,
  * undefined or indefinite lengths: what is signed is a list of positions, not of names.
- * What arrived is kept as bytes; nothing signed or hashed is ever encoded again.
+ * What arrived is kept as bytes; nothing signed or hashed is ever encoded again. Byte strings of a decoded value are views of the input.
  */
-import { decode, encode } from 'cborg'
-import { equalBytes } from './bytes.ts'
+import { encode } from 'cborg'
 
 /** A value that CBOR carries here. */
 export type CborValue = number | string | boolean | null | Uint8Array | readonly CborValue[]
@@ -13,18 +12,17 @@ export type CborValue = number | string | boolean | null | Uint8Array | readonly
 /** Refusal of bytes that are not the one encoding of a value of the subset or not of the expected shape. */
 export class CborError extends Error {
   override readonly name = 'CborError'
+  /** Whether the bytes encode a value of the subset, only otherwise than in the one way. */
+  readonly nonCanonical: boolean
+
+  constructor(message: string, nonCanonical = false) {
+    super(message)
+    this.nonCanonical = nonCanonical
+  }
 }
 
-const STRICT = {
-  strict: true,
-  allowIndefinite: false,
-  allowUndefined: false,
-  allowBigInt: false,
-  allowNaN: false,
-  allowInfinity: false,
-  rejectDuplicateMapKeys: true,
-  useMaps: true,
-} as const
+/** Arrays within arrays at most. */
+const DEPTH_MAX = 16
 
 /** The one encoding of `value`. Throws `CborError` if it holds anything outside the subset. */
 export function encodeCbor(value: CborValue): Uint8Array {
@@ -34,20 +32,14 @@ export function encodeCbor(value: CborValue): Uint8Array {
 
 /** The value of `bytes`. Throws `CborError` unless `bytes` is exactly its one encoding; nesting deeper than 16 is refused. */
 export function decodeCbor(bytes: Uint8Array): CborValue {
-  let value: CborValue
-  try {
-    value = decode(bytes, STRICT) as CborValue
-  } catch (error) {
-    throw new CborError('not deterministic CBOR', { cause: error })
-  }
-  checkSubset(value, 0)
-  // Anything cborg lets pass that is not canonical (ill-formed UTF-8, say) differs when encoded anew.
-  if (!equalBytes(encode(value), bytes)) throw new CborError('not the deterministic encoding of its value')
+  const reader = new Reader(bytes)
+  const value = reader.value(0)
+  if (reader.at !== bytes.length) throw new CborError('bytes after the value')
   return value
 }
 
 function checkSubset(value: unknown, depth: number): void {
-  if (depth > 16) throw new CborError('nested deeper than 16')
+  if (depth > DEPTH_MAX) throw new CborError(`nested deeper than ${DEPTH_MAX}`)
   switch (typeof value) {
     case 'string':
     case 'boolean':
@@ -64,4 +56,106 @@ function checkSubset(value: unknown, depth: number): void {
       }
   }
   throw new CborError('a type outside the subset')
+}
+
+/** The text of well-formed UTF-8 (Unicode §3.9, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF); else `CborError`. */
+function textOf(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < bytes.length; ) {
+    const lead = bytes[i++] as number
+    if (lead < 0x80) {
+      text += String.fromCharCode(lead)
+      continue
+    }
+    const more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1
+    let point = lead & (0x3f >> more)
+    for (let k = 0; k < more; k++) {
+      const unit = bytes[i++]
+      if (unit === undefined || (unit & 0xc0) !== 0x80) throw new CborError('text that is not UTF-8')
+      point = (point << 6) | (unit & 0x3f)
+    }
+    const least = more === 1 ? 0x80 : more === 2 ? 0x800 : 0x1_0000
+    const surrogate = point >= 0xd800 && point <= 0xdfff
+    if (lead < 0xc2 || lead > 0xf4 || point < least || surrogate || point > 0x10_ffff)
+      throw new CborError('text that is not UTF-8')
+    text += String.fromCodePoint(point)
+  }
+  return text
+}
+
+/** Reads one item after another; `at` is where the next begins. */
+class Reader {
+  readonly #bytes: Uint8Array
+  at = 0
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes
+  }
+
+  value(depth: number): CborValue {
+    if (depth > DEPTH_MAX) throw new CborError(`nested deeper than ${DEPTH_MAX}`)
+    const initial = this.#byte()
+    switch (initial >> 5) {
+      case 0:
+        return this.#argument(initial)
+      case 1: {
+        const value = -1 - this.#argument(initial)
+        if (!Number.isSafeInteger(value)) throw new CborError('a number that is not a safe integer')
+        return value
+      }
+      case 2:
+        return this.#take(this.#argument(initial))
+      case 3:
+        return textOf(this.#take(this.#argument(initial)))
+      case 4:
+        return this.#array(this.#argument(initial), depth)
+      default:
+        return this.#simple(initial)
+    }
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.at]
+    if (byte === undefined) throw new CborError('the bytes end within the value')
+    this.at++
+    return byte
+  }
+
+  /** The argument of an initial byte (RFC 8949 §3), which must be in its shortest form. */
+  #argument(initial: number): number {
+    const information = initial & 31
+    if (information < 24) return information
+    if (information > 27) throw new CborError('an indefinite or reserved length', information === 31)
+    const size = 1 << (information - 24)
+    let value = 0
+    for (let i = 0; i < size; i++) value = value * 256 + this.#byte()
+    if (!Number.isSafeInteger(value)) throw new CborError('a number that is not a safe integer')
+    const least = size === 1 ? 24 : 2 ** (4 * size)
+    if (value < least) throw new CborError('a number or length that is not in its shortest form', true)
+    return value
+  }
+
+  #take(length: number): Uint8Array {
+    const end = this.at + length
+    if (end > this.#bytes.length) throw new CborError('the bytes end within the value')
+    // Not `subarray`: that of a Buffer is a Buffer, whose `slice` does not copy.
+    const part = new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset + this.at, length)
+    this.at = end
+    return part
+  }
+
+  #array(length: number, depth: number): CborValue[] {
+    // Each item takes a byte at least, so that a length cannot ask for more memory than was sent.
+    if (length > this.#bytes.length - this.at) throw new CborError('the bytes end within the value')
+    const items: CborValue[] = new Array(length)
+    for (let i = 0; i < length; i++) items[i] = this.value(depth + 1)
+    return items
+  }
+
+  #simple(initial: number): boolean | null {
+    if (initial === 0xf4) return false
+    if (initial === 0xf5) return true
+    if (initial === 0xf6) return null
+    throw new CborError('a type outside the subset')
+  }
 }

@@ -28,11 +28,7 @@ export function readTransaction(data: Uint8Array, chainId: Uint8Array): SignedTr
     transaction = decodeTransaction(data)
   } catch (error) {
     if (!(error instanceof CborError)) throw error
-    // Of bytes that decode but are not the one encoding, cborg's strict mode says so in its message; a test holds it to that.
-    const cause = error.cause instanceof Error ? error.cause.message : ''
-    const encodedOtherwise =
-      cause.includes('strict decode') || error.message.startsWith('not the deterministic encoding')
-    return encodedOtherwise ? 'TX_NON_CANONICAL' : 'TX_MALFORMED'
+    return error.nonCanonical ? 'TX_NON_CANONICAL' : 'TX_MALFORMED'
   }
   const signer = signerOf(transaction, chainId)
   return signer === undefined ? 'TX_SIGNATURE' : { transaction, signer }

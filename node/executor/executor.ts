@@ -17,6 +17,7 @@ import { merkleRoot, treeRoots } from '../../protocol/merkle.ts'
 import type { StateTree } from '../../protocol/state/tree.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
+import { atOnce, inSteps, type Steps } from '../steps.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
 import { type Committed, type Head, readCommitted } from './opening.ts'
@@ -150,12 +151,30 @@ export class Executor {
     transactions: Iterable<SignedTransaction>,
     timeMs: number,
   ): BuiltBlock | 'BLOCK_PARENT' {
+    return atOnce(this.#building(parentHash, transactions, timeMs))
+  }
+
+  /** As `build`, with `breathe` awaited in between, so that no step holds the process for long (agreement.md §4.3). */
+  buildInSteps(
+    parentHash: Uint8Array,
+    transactions: Iterable<SignedTransaction>,
+    timeMs: number,
+    breathe: () => Promise<void>,
+  ): Promise<BuiltBlock | 'BLOCK_PARENT'> {
+    return inSteps(this.#building(parentHash, transactions, timeMs), breathe)
+  }
+
+  *#building(
+    parentHash: Uint8Array,
+    transactions: Iterable<SignedTransaction>,
+    timeMs: number,
+  ): Steps<BuiltBlock | 'BLOCK_PARENT'> {
     this.#assertUsable()
-    const parent = this.#tipOf(parentHash)
-    if (parent === undefined) return 'BLOCK_PARENT'
-    const time = Math.max(timeMs, parent.time)
-    const base = new ParentReader(parent)
-    const execution = new BlockExecution(this.#surroundingsOf(parent, time, base))
+    const first = this.#tipOf(parentHash)
+    if (first === undefined) return 'BLOCK_PARENT'
+    const time = Math.max(timeMs, first.time)
+    const base = new ParentReader(first)
+    const execution = new BlockExecution(this.#surroundingsOf(first, time, base))
     const included: SignedTransaction[] = []
     const refused: { id: Uint8Array; code: Code }[] = []
     let bytesLeft: number = LIMITS.blockBytesMax
@@ -168,10 +187,14 @@ export class Executor {
         bytesLeft -= signed.transaction.bytes.length
         included.push(signed)
       }
+      yield
     }
     const ids = included.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
-    const changes = stateChangesOf(execution.state.changes(), parent.height + 1)
+    const changes = stateChangesOf(execution.state.changes(), first.height + 1)
+    yield
+    const parent = this.#parentStill(parentHash, base)
+    if (parent === undefined) return 'BLOCK_PARENT'
     this.#makeRoom(parent)
     const update = this.#tree.update(parent.root, changes.leafChanges)
     const sealed = sealHeader({
@@ -195,11 +218,36 @@ export class Executor {
   }
 
   /**
+   * What the block of `parentHash` is to one that was executed on top of it over several steps: commits may have gone on meanwhile. The head
+   * where it was committed, itself where it was not; undefined where a block that conflicts was.
+   */
+  #parentStill(parentHash: Uint8Array, base: ParentReader): Tip | undefined {
+    this.#assertUsable()
+    const parent = this.#tipOf(parentHash)
+    if (parent !== undefined) base.rebase(parent)
+    return parent
+  }
+
+  /**
    * Judges a block by all rules of agreement.md §4.1 about blocks and of ledger.md §4; `nowMs` is this member's clock. null: it is valid
    * and kept, to be built upon or committed. Else a code of the table's BLOCK part, and nothing has changed. `transactions` are read
    * from the body with `decodeBody` and `readTransaction`. Throws AlthingError EXECUTOR_FULL if no speculation can make room.
    */
   validate(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Code | null {
+    return atOnce(this.#validating(sealed, transactions, nowMs))
+  }
+
+  /** As `validate`, with `breathe` awaited in between. BLOCK_PARENT too where a conflicting block was committed meanwhile. */
+  validateInSteps(
+    sealed: SealedHeader,
+    transactions: readonly SignedTransaction[],
+    nowMs: number,
+    breathe: () => Promise<void>,
+  ): Promise<Code | null> {
+    return inSteps(this.#validating(sealed, transactions, nowMs), breathe)
+  }
+
+  *#validating(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Steps<Code | null> {
     this.#assertUsable()
     const hash = toHex(sealed.hash)
     const { header } = sealed
@@ -212,17 +260,26 @@ export class Executor {
       return this.#rules.isAhead(header, nowMs) ? 'BLOCK_TIME_AHEAD' : null
     }
     if (this.#ledger.heightOf(sealed.hash) !== undefined) return null
-    const parent = this.#tipOf(header.parent)
-    if (parent === undefined) return 'BLOCK_PARENT'
-    const refusal = this.#rules.judge(header, parent, transactions, nowMs)
+    const first = this.#tipOf(header.parent)
+    if (first === undefined) return 'BLOCK_PARENT'
+    const refusal = this.#rules.judge(header, first, transactions, nowMs)
     if (refusal !== null) return refusal
     const ids = transactions.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
     if (!equalBytes(merkleRoot(sha3, roots), header.treesRoot)) return 'BLOCK_TREES'
-    const base = new ParentReader(parent)
-    const execution = new BlockExecution(this.#surroundingsOf(parent, header.time, base))
-    for (const signed of transactions) if (execution.apply(signed) !== null) return 'BLOCK_TRANSACTION'
+    const base = new ParentReader(first)
+    const execution = new BlockExecution(this.#surroundingsOf(first, header.time, base))
+    for (const signed of transactions) {
+      yield
+      if (execution.apply(signed) !== null)
+        // Over several steps a commit may have taken the state away under the execution: then it says nothing about the block.
+        return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : 'BLOCK_TRANSACTION'
+    }
     const changes = stateChangesOf(execution.state.changes(), header.height)
+    yield
+    const parent = this.#parentStill(header.parent, base)
+    if (parent === undefined) return 'BLOCK_PARENT'
+    if (this.#speculations.has(hash) || this.#ledger.heightOf(sealed.hash) !== undefined) return null
     this.#makeRoom(parent)
     const update = this.#tree.update(parent.root, changes.leafChanges)
     if (!equalBytes(this.#tree.rootHash(update.root), header.stateRoot)) {
@@ -323,6 +380,7 @@ export class Executor {
     head.root = speculation.root
     head.entries = speculation.entries
     head.frontier = speculation.frontier
+    head.state.apply(speculation.stateChanges)
     for (const child of this.#speculations.values()) if (child.parent === speculation) child.rebase(head)
   }
 

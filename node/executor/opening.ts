@@ -6,10 +6,10 @@ import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import { type Frontier, frontierAt } from '../../protocol/history.ts'
-import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { EMPTY_STATE, type NodeReference, type StateChange, StateTree } from '../../protocol/state/tree.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
+import { CachedState } from './cachedState.ts'
 import { genesisChanges } from './genesisState.ts'
 import type { Tip } from './speculation.ts'
 import { UsedNonces } from './usedNonces.ts'
@@ -18,7 +18,7 @@ import { UsedNonces } from './usedNonces.ts'
 const LEAVES_PER_STEP = 4096
 
 /** The committed end of the chain. It alone changes in place: speculations read through it once their parent is committed. */
-export type Head = { -readonly [K in keyof Tip]: Tip[K] } & { header: SealedHeader | null }
+export type Head = { -readonly [K in keyof Tip]: Tip[K] } & { header: SealedHeader | null; readonly state: CachedState }
 
 /** The committed chain in memory. */
 export type Committed = { readonly tree: StateTree; readonly head: Head; readonly nonces: UsedNonces }
@@ -35,7 +35,6 @@ export async function readCommitted(genesis: Genesis, ledger: LedgerStore): Prom
   if (!equalBytes(tree.rootHash(root), expected))
     throw storeError('STORE_CORRUPT', `the state is not that of the committed height ${height}; fetch the ledger anew`)
   const nonces = await UsedNonces.rebuild(ledger, time)
-  const state: StateReader = { get: (key) => ledger.state(key)?.value }
   const head: Head = {
     header,
     hash: ledger.committedHash,
@@ -45,7 +44,7 @@ export async function readCommitted(genesis: Genesis, ledger: LedgerStore): Prom
     root,
     entries,
     frontier,
-    state,
+    state: new CachedState(ledger),
     seen: nonces.has,
   }
   return { tree, head, nonces }

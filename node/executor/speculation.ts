@@ -128,6 +128,11 @@ export class Speculation implements Tip {
   readonly seen: Seen = (address, nonce, time) =>
     this.#executed.execution.has(address, nonce, time) || this.parent.seen(address, nonce, time)
 
+  /** Key → value after the block, null where it was deleted, for each key that the block changed. */
+  get stateChanges(): ReadonlyMap<string, Uint8Array | null> {
+    return this.#executed.execution.state.changes()
+  }
+
   get transactions(): readonly SignedTransaction[] {
     return this.#executed.transactions
   }

@@ -17,6 +17,7 @@ import type { Clock, TimerHandle } from '../clock.ts'
 import type { SignatureItem } from '../crypto/packing.ts'
 import { isAlthingError } from '../errors.ts'
 import type { Pool } from '../pool/pool.ts'
+import { inSteps, type Steps } from '../steps.ts'
 
 /** Bounds of the intake. */
 export type IntakeOptions = {
@@ -35,6 +36,8 @@ export type IntakeDependencies = {
   publish(piece: Uint8Array): Promise<unknown>
   /** A transaction came into the pool. */
   arrived(): void
+  /** Lets the process do what else is due. */
+  breathe(): Promise<void>
 }
 
 /** Most transactions in one gossiped piece. */
@@ -42,6 +45,16 @@ const PIECE_TRANSACTIONS_MAX = 1000
 const pieceCodec = list(bytes(1, LIMITS.transactionBytesMax), PIECE_TRANSACTIONS_MAX, 1)
 /** Bytes that CBOR puts around one transaction in a piece at most. */
 const FRAME_BYTES = 5
+
+/** Transactions admitted before what their outcome depends on is looked at anew. */
+const FRESH_EVERY = 256
+
+/** Transactions whose signers are asked for. */
+type Asked = {
+  readonly transactions: readonly Transaction[]
+  readonly resolve: (signers: readonly (Uint8Array | undefined)[]) => void
+  readonly reject: (error: unknown) => void
+}
 
 /** Takes transactions in and passes them on. */
 export class Intake {
@@ -51,6 +64,8 @@ export class Intake {
   #waiting: Uint8Array[] = []
   #waitingBytes = 0
   #timer: TimerHandle | undefined
+  #asked: Asked[] = []
+  #asking = false
 
   constructor(options: IntakeOptions, deps: IntakeDependencies) {
     this.#options = options
@@ -75,7 +90,8 @@ export class Intake {
     } catch {
       return 'malformed'
     }
-    return this.#take(encoded)
+    // Copies: a transaction that waits in the pool must not keep the whole piece that it came in.
+    return this.#take(encoded.map((data) => Uint8Array.from(data)))
   }
 
   /** Signers of `transactions` that came with a block and not through the pool; undefined where the signature recovers to nobody. */
@@ -86,7 +102,7 @@ export class Intake {
   }
 
   async #take(encoded: readonly Uint8Array[]): Promise<Code[]> {
-    const { pool } = this.#deps
+    const { pool, breathe } = this.#deps
     const codes: Code[] = new Array(encoded.length).fill('TX_MALFORMED')
     const fresh: { place: number; transaction: Transaction }[] = []
     encoded.forEach((data, place) => {
@@ -102,20 +118,62 @@ export class Intake {
         codes[place] = 'TX_MALFORMED'
       }
     })
-    let signers: (Uint8Array | undefined)[]
+    let signers: readonly (Uint8Array | undefined)[]
     try {
-      signers = await this.signers(fresh.map(({ transaction }) => transaction))
+      signers = await this.#signersSoon(fresh.map(({ transaction }) => transaction))
     } catch (error) {
       if (!isAlthingError(error, 'SIGNATURE_POOL_FULL')) throw error
       for (const { place } of fresh) codes[place] = 'POOL_FULL'
       return codes
     }
-    const surroundings = this.#deps.surroundings()
-    fresh.forEach(({ place, transaction }, i) => {
+    await inSteps(this.#admitting(fresh, signers, codes), breathe)
+    return codes
+  }
+
+  *#admitting(
+    fresh: readonly { place: number; transaction: Transaction }[],
+    signers: readonly (Uint8Array | undefined)[],
+    codes: Code[],
+  ): Steps<void> {
+    let surroundings = this.#deps.surroundings()
+    for (const [i, { place, transaction }] of fresh.entries()) {
       const signer = signers[i]
       codes[place] = signer === undefined ? 'TX_SIGNATURE' : this.#admit({ transaction, signer }, surroundings)
+      yield
+      // A commit may have come in between.
+      if (i % FRESH_EVERY === 0) surroundings = this.#deps.surroundings()
+    }
+  }
+
+  /**
+   * Signers of `transactions`: at once while no worker is asked, else together with all that come until it has answered, so that many small
+   * pieces cost the hop between threads once.
+   */
+  #signersSoon(transactions: readonly Transaction[]): Promise<readonly (Uint8Array | undefined)[]> {
+    if (transactions.length === 0) return Promise.resolve([])
+    return new Promise((resolve, reject) => {
+      this.#asked.push({ transactions, resolve, reject })
+      if (!this.#asking) void this.#ask()
     })
-    return codes
+  }
+
+  async #ask(): Promise<void> {
+    this.#asking = true
+    while (this.#asked.length > 0) {
+      const batch = this.#asked
+      this.#asked = []
+      try {
+        const signers = await this.signers(batch.flatMap(({ transactions }) => transactions))
+        let at = 0
+        for (const { transactions, resolve } of batch) {
+          resolve(signers.slice(at, at + transactions.length))
+          at += transactions.length
+        }
+      } catch (error) {
+        for (const { reject } of batch) reject(error)
+      }
+    }
+    this.#asking = false
   }
 
   #admit(signed: SignedTransaction, surroundings: Surroundings): Code {

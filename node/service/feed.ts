@@ -20,6 +20,8 @@ export type FeedBlock = {
   readonly transactions: readonly Pick<SignedTransaction, 'transaction'>[]
 }
 
+/** Families of kinds whose payload names a device; the payloads of all others are left alone. */
+const ABOUT_DEVICES = /^(?:device|trust|access)\./
 const ID = /^(\d{1,15})\.(\d{1,5})$/
 
 /** Keeps the last events and tells followers of new ones. */
@@ -88,6 +90,7 @@ function eventsOf({ sealed, transactions }: FeedBlock): FeedEvent[] {
 
 /** Id of the device that a transaction is about, if it is about one. */
 function deviceOf(kind: string, payload: SignedTransaction['transaction']['payload']): string | undefined {
+  if (!ABOUT_DEVICES.test(kind)) return undefined
   const row = KINDS.get(kind)
   if (row === undefined) return undefined
   const named = row.payload.from(payload, kind) as { readonly device?: unknown; readonly publicKey?: unknown }

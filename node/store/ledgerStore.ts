@@ -47,6 +47,11 @@ export type LedgerStoreOptions = {
   readonly freeBytesMin?: number
   /** Free bytes of the file system of a directory: `statfs` by default. */
   readonly freeBytes?: (directory: string) => Promise<number>
+  /**
+   * How long a look at the disk counts, ms, 250 by default: what is written here meanwhile is taken off, what others write in that time
+   * is small beside `freeBytesMin`.
+   */
+  readonly lookAtDiskMs?: number
 }
 
 /** How many headers are looked at when a store is opened: more than one log file of LevelDB holds, in which alone records can be lost. */
@@ -96,6 +101,8 @@ export class LedgerStore {
   #prunedBelow: number
   #writing = false
   #failure: AlthingError | undefined
+  /** Bytes that were free when the disk was looked at, less what was written since. */
+  #disk = { free: 0, lookAgainAt: 0 }
 
   /** Use `openLedger`. Throws AlthingError STORE_CORRUPT. */
   constructor(store: KeyValueStore, options: LedgerStoreOptions) {
@@ -330,11 +337,17 @@ export class LedgerStore {
   }
 
   async #checkDisk(operations: readonly StoreOperation[]): Promise<void> {
-    const { directory, freeBytesMin = 0, freeBytes = freeBytesOf } = this.#options
+    const { directory, freeBytesMin = 0, freeBytes = freeBytesOf, lookAtDiskMs = 250 } = this.#options
     if (directory === undefined) return
     let bytes = 0
     for (const { key, value } of operations) bytes += key.length + (value?.length ?? 0)
+    const now = performance.now()
+    if (now < this.#disk.lookAgainAt && this.#disk.free - 2 * bytes >= freeBytesMin) {
+      this.#disk.free -= 2 * bytes
+      return
+    }
     const free = await freeBytes(directory)
+    this.#disk = { free: free - 2 * bytes, lookAgainAt: now + lookAtDiskMs }
     // Twice: once in the log, once in the table that replaces it.
     if (free - 2 * bytes < freeBytesMin)
       throw storeError(

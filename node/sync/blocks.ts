@@ -22,6 +22,7 @@ import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
+import { breathe } from '../steps.ts'
 import {
   ask,
   blocksAnswer,
@@ -101,7 +102,7 @@ export class Blocks implements BlockDuties {
     if (transactions === null) return false
     await this.#known(toHex(sealed.header.parent))
     for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
-      const code = executor.validate(sealed, transactions, clock.now())
+      const code = await executor.validateInSteps(sealed, transactions, clock.now(), breathe)
       if (code === null) {
         this.#wake(toHex(sealed.hash))
         return true
@@ -129,7 +130,7 @@ export class Blocks implements BlockDuties {
         continue
       }
       const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
-      const built = executor.build(fromHex(parent), signed, clock.now())
+      const built = await executor.buildInSteps(fromHex(parent), signed, clock.now(), breathe)
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
@@ -254,7 +255,8 @@ export class Blocks implements BlockDuties {
         const bodies = decodeBody(body)
         if (typeof bodies === 'string') return
         const transactions = await this.#signed(bodies)
-        if (transactions === null || executor.validate(sealed, transactions, clock.now()) !== null) return
+        if (transactions === null) return
+        if ((await executor.validateInSteps(sealed, transactions, clock.now(), breathe)) !== null) return
         this.#wake(toHex(sealed.hash))
       }
       if (certificate === null) continue
@@ -415,5 +417,6 @@ function linked(hash: Uint8Array, headers: readonly Uint8Array[]): SealedHeader[
 /** What a built block takes at most unless configured lower. */
 export const BUILD_BOUNDS = {
   blockBytesMax: LIMITS.blockBytesMax,
-  blockTransactionsMax: LIMITS.blockTransactionsMax,
+  /** One tree: what executing it and writing it down holds up stays far below Δ/4. */
+  blockTransactionsMax: LIMITS.treeTransactionsMax,
 } as const

@@ -146,7 +146,7 @@ describe('ledger', () => {
   it('ledger: too little free space → STORE_DISK_FULL before anything is written; with space again the block goes in', async () => {
     let free = 1_000_000
     const store = new MemoryStore()
-    const disk = { directory: '/data', freeBytesMin: 500_000, freeBytes: async () => free }
+    const disk = { directory: '/data', freeBytesMin: 500_000, freeBytes: async () => free, lookAtDiskMs: 0 }
     const { ledger, maker } = await filledLedger(store, 1, disk)
     const block = maker.next()
     free = 500_100

@@ -1,0 +1,36 @@
+/**
+ * Work in steps: one description of a long computation, run at once or with room for other work in between. A member whose process does not
+ * run for Δ/4 counts as stalled (agreement.md §4.3), so nothing on the way of a block may hold it for as long.
+ */
+
+import { setImmediate as immediately } from 'node:timers/promises'
+
+/** Lets the process read its sockets and run what is due: the `breathe` of a running node. */
+export const breathe = (): Promise<void> => immediately()
+
+/** A computation that yields wherever it may be interrupted. */
+export type Steps<T> = Generator<void, T, void>
+
+/** Steps run in a row before the clock is looked at, and time in a row before others get theirs, ms. */
+const STEPS_PER_LOOK = 16
+const SLICE_MS = 5
+
+/** Runs all steps now. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+  }
+}
+
+/** Runs the steps in slices of about 5 ms; `breathe` lets the process do what else is due. */
+export async function inSteps<T>(steps: Steps<T>, breathe: () => Promise<void>): Promise<T> {
+  let sliceEnd = performance.now() + SLICE_MS
+  for (let taken = 1; ; taken++) {
+    const step = steps.next()
+    if (step.done === true) return step.value
+    if (taken % STEPS_PER_LOOK !== 0 || performance.now() < sliceEnd) continue
+    await breathe()
+    sliceEnd = performance.now() + SLICE_MS
+  }
+}
