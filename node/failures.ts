@@ -34,6 +34,14 @@ export const FAILURES = {
     'Make one with: openssl rand -hex 32',
   ),
 
+  // The process around a member (node/daemon.ts, node/service).
+  METRICS_LISTEN: failure(
+    69,
+    'Metrics cannot be served at `metrics.listen`.',
+    'Stop what listens there, choose another address, or set metrics.enabled to false.',
+  ),
+  RUN_FILE: failure(74, 'run.json cannot be written into the home.', 'Check the disk and the owner of the folder.'),
+
   // Blocks that wait for their commit (node/executor).
   EXECUTOR_FULL: failure(
     null,

@@ -83,6 +83,5 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
     '@types/node': { reason: 'types of Node.js, named in tsconfig.json' },
     typescript: { reason: 'run as `tsc`' },
     esbuild: { reason: 'bundles the unit for devices (node/rtu/README.md)' },
-    ...because('the daemon’s log and metrics, which node/main.ts is to wire', 'pino', 'pino-pretty', 'prom-client'),
   },
 }

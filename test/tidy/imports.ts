@@ -142,7 +142,7 @@ const CONSTRUCTION = new RegExp(
 const construction = (project: Project): Breach[] =>
   programFiles(project)
     // The signing record is a database of its own.
-    .filter(({ path }) => !/^node\/(?:\w+\/)?main\.ts$/.test(path) && path !== 'node/store/signingRecord.ts')
+    .filter(({ path }) => !/^node\/(?:daemon|(?:\w+\/)?main)\.ts$/.test(path) && path !== 'node/store/signingRecord.ts')
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))
 
 const mutants = (project: Project): Breach[] =>
@@ -236,7 +236,7 @@ export const IMPORT_RULES: readonly Rule[] = [
   },
   {
     name: 'construction',
-    sentence: 'only main.ts builds the big parts',
+    sentence: 'only main.ts builds the big parts, and daemon.ts the process around them',
     check: construction,
     example: { 'node/sync/a.ts': 'const pool = new Pool({}, clock)\n' },
   },
