@@ -137,6 +137,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'There is no althing home there.',
     'Run `althing init`, or name the right folder with --home or ALTHING_HOME.',
   ),
+  PROOF_MALFORMED: failure(
+    EXIT.badData,
+    'The file is not a proof in its one form.',
+    'Fetch it anew; an editor or a formatter may have changed it, or it is no proof file.',
+  ),
   TOKEN_LIFETIME: failure(
     EXIT.usage,
     'A token may not live that long.',
