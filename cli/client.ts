@@ -39,8 +39,8 @@ export type ApiClient = {
   json(request: ApiRequest): Promise<unknown>
 }
 
-/** Exit code by HTTP status. */
-function exitCodeOf(status: number): ExitCode {
+/** Exit code of a command that a node refused with this HTTP status. */
+export function exitCodeOf(status: number): ExitCode {
   if (status === 401 || status === 403) return EXIT.permission
   if (status === 429 || status === 503) return EXIT.retry
   if (status === 400 || status === 413 || status === 415 || status === 422) return EXIT.badData
@@ -82,12 +82,10 @@ export function createApiClient({
     } catch (error) {
       if (error instanceof AlthingError) throw error
       const late = error instanceof Error && error.name === 'TimeoutError'
-      throw new CommandError(
-        late ? 'API_TIMEOUT' : 'API_UNREACHABLE',
-        late ? EXIT.retry : EXIT.unavailable,
-        late ? `${url.origin} gave no answer within ${timeoutMs} ms` : `no node answers at ${url.origin}`,
-        { cause: rootCause(error), advice: 'Is the node running? --url or ALTHING_URL names another address.' },
-      )
+      const cause = rootCause(error)
+      throw late
+        ? new CommandError('API_TIMEOUT', EXIT.retry, `${url.origin} gave no answer within ${timeoutMs} ms`, { cause })
+        : new CommandError('API_UNREACHABLE', EXIT.unavailable, `no node answers at ${url.origin}`, { cause })
     }
   }
   return {
@@ -214,9 +212,7 @@ function environmentUrl(text: string | undefined): string | undefined {
 async function tokenFrom(file: string): Promise<string> {
   const token = (await readText(file, 8192)).trim()
   if (/^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/.test(token)) return token
-  throw new CommandError('TOKEN_MALFORMED', EXIT.badData, `${file} does not hold a token`, {
-    advice: '`althing token issue <key> --out <file>` writes one.',
-  })
+  throw new CommandError('TOKEN_MALFORMED', EXIT.badData, `${file} does not hold a token`)
 }
 
 async function subjectOf(context: CommandContext, wanted: string | undefined): Promise<string> {

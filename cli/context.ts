@@ -69,9 +69,7 @@ export class CommandContext {
     const { configFile, folder } = this.home
     const text = await readTextIfThere(configFile, CONFIG_CHARACTERS_MAX)
     if (text === undefined)
-      throw new CommandError('NOT_INITIALISED', EXIT.configuration, `there is no althing home at ${folder}`, {
-        advice: 'Run `althing init`, or name the right folder with --home or ALTHING_HOME.',
-      })
+      throw new CommandError('NOT_INITIALISED', EXIT.configuration, `there is no althing home at ${folder}`)
     const parsed = parseNodeConfig({
       file: { name: 'config.toml', text },
       environment: this.environment,
@@ -80,7 +78,6 @@ export class CommandContext {
     if (!parsed.ok)
       throw new CommandError('CONFIG_INVALID', EXIT.configuration, `the configuration of ${folder} is not valid`, {
         problems: parsed.problems,
-        advice: '`althing config docs` describes every setting.',
       })
     for (const warning of parsed.value.warnings)
       this.output.remark(
@@ -95,7 +92,6 @@ export class CommandContext {
     if (!parsed.ok)
       throw new CommandError('GENESIS_INVALID', exitCode, `${file} is not a valid genesis`, {
         problems: parsed.problems,
-        advice: 'Get the file again from the members who agreed on it; it must be the same for all.',
       })
     return parsed.value
   }

@@ -4,6 +4,7 @@
  */
 import { type Problem, problemLine } from '../config/problems.ts'
 import { AlthingError } from '../node/errors.ts'
+import { failureOf } from '../node/failures.ts'
 
 /** What the exit status of a command means. A command ended by a signal exits with 128 + its number: 130, 143. */
 export const EXIT = {
@@ -20,6 +21,10 @@ export const EXIT = {
   unavailable: 69,
   /** A bug in althing. */
   internal: 70,
+  /** The disk is full, or nearly. */
+  diskFull: 73,
+  /** The disk could not be read or written. */
+  disk: 74,
   /** Not now; the same may succeed later. */
   retry: 75,
   /** Not allowed: file rights, token, scope. */
@@ -27,6 +32,7 @@ export const EXIT = {
   /** The configuration, the genesis or the home has to be mended. */
   configuration: 78,
 } as const
+/** One of `EXIT`. */
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 /** How a command ends when it cannot do what was asked: what happened (`message`), why (`cause`, `problems`), what to do (`advice`). */
@@ -46,13 +52,116 @@ export class CommandError extends AlthingError {
   }
 }
 
-/** What to do about failures of other layers, by code. */
-const ADVICE: Readonly<Record<string, string>> = {
-  KEY_FILE_MISSING:
-    'Run `althing init` for a new home, or `althing keys new <name>` for one key; or name the right home with --home.',
-  KEY_FILE_EXPOSED: 'If others may have read it, make a new key instead: whoever has the key can sign in its name.',
-  KEY_FILE_MALFORMED: 'Restore the file from a backup, or move it away and make a new key.',
-  KEY_FILE_EXISTS: 'Keys are never overwritten. Choose another name, or move the old file away yourself.',
+/** One row of the table of commands' failures. */
+export type CommandFailure = {
+  /** Exit codes, the usual one first. */
+  readonly exits: readonly ExitCode[]
+  readonly meaning: string
+  readonly advice: string
+}
+
+const failure = (exits: ExitCode | readonly ExitCode[], meaning: string, advice: string): CommandFailure => ({
+  exits: [exits].flat() as ExitCode[],
+  meaning,
+  advice,
+})
+
+/** Code of a `CommandError` → what it means and what to do, unless the command knows better. docs/errors.md is compared with it. */
+export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
+  API_ANSWER: failure(
+    EXIT.badData,
+    'What answers is no althing node, or says too much.',
+    'Check --url or ALTHING_URL; is there a proxy in between?',
+  ),
+  API_TIMEOUT: failure(EXIT.retry, 'The node gave no answer in time.', 'Try again; `althing status` tells how it is.'),
+  API_UNREACHABLE: failure(
+    EXIT.unavailable,
+    'No node answers at that address.',
+    'Is the node running? --url or ALTHING_URL names another address.',
+  ),
+  CONFIG_INVALID: failure(
+    [EXIT.configuration, EXIT.usage],
+    'The configuration, or a setting of the command line (64), is not valid; each problem is listed.',
+    '`althing config docs` describes every setting.',
+  ),
+  EXPORT_TARGET: failure(
+    EXIT.usage,
+    'A secret key is to be exported, but not to where.',
+    'Give --out <file>, or --stdout if you are sure that nobody reads along.',
+  ),
+  FILE_EXISTS: failure(
+    EXIT.failure,
+    'There is a file of that name; it is not overwritten.',
+    'Choose another name, or move the old file away yourself.',
+  ),
+  FILE_MISSING: failure(EXIT.badData, 'There is no such file.', 'Check the name.'),
+  GENESIS_EXISTS: failure(
+    EXIT.configuration,
+    'The home holds the genesis of another network.',
+    'Choose another folder with --home, or move that file away yourself.',
+  ),
+  GENESIS_INVALID: failure(
+    [EXIT.configuration, EXIT.badData, EXIT.usage],
+    'The genesis of the home (78), of a file that was named (65) or made of options (64) is not valid.',
+    'Get the file again from the members who agreed on it; it must be the same for all.',
+  ),
+  HOME_EXISTS: failure(
+    EXIT.configuration,
+    'The folder is a home already.',
+    'Edit its config.toml, or choose another folder with --home.',
+  ),
+  INIT_OPTIONS: failure(
+    EXIT.usage,
+    'These options of `althing init` exclude each other.',
+    'Give --genesis to join a network, or --members and --network to make a new one.',
+  ),
+  INPUT_MALFORMED: failure(EXIT.badData, 'The file is not JSON.', 'Mend it; --help after the command tells its form.'),
+  INPUT_TOO_LARGE: failure(EXIT.badData, 'The file or standard input is too long.', 'It is not what it should be.'),
+  KEY_MALFORMED: failure(
+    EXIT.badData,
+    'That is no secret key of secp256k1.',
+    'It must be 64 hexadecimal digits and nothing else.',
+  ),
+  KEY_NAME_INVALID: failure(
+    EXIT.usage,
+    'No key can have that name.',
+    'A name is `node`, or up to 32 lower-case letters, digits and hyphens for an API key.',
+  ),
+  MEMBERS_INVALID: failure(
+    EXIT.badData,
+    'The file is not a list of members.',
+    'It is a JSON list of {"name": …, "publicKey": …, "apiKeys": […]}; each member finds its keys with `althing keys list`.',
+  ),
+  NOT_INITIALISED: failure(
+    EXIT.configuration,
+    'There is no althing home there.',
+    'Run `althing init`, or name the right folder with --home or ALTHING_HOME.',
+  ),
+  PROOF_MALFORMED: failure(
+    EXIT.badData,
+    'The file is not a proof in its one form.',
+    'Fetch it anew; an editor or a formatter may have changed it, or it is no proof file.',
+  ),
+  TOKEN_LIFETIME: failure(
+    EXIT.usage,
+    'A token may not live that long.',
+    'Give a shorter --lifetime, or raise api.token_lifetime_max_s.',
+  ),
+  TOKEN_MALFORMED: failure(
+    EXIT.badData,
+    'The file does not hold a token.',
+    '`althing token issue <key> --out <file>` writes one.',
+  ),
+  TOKEN_SECRET_UNUSABLE: failure(
+    EXIT.configuration,
+    'The secret that signs tokens cannot be used; each problem is listed.',
+    'Make one with: openssl rand -hex 32; keep it readable by its owner only.',
+  ),
+  URL_INVALID: failure(
+    EXIT.usage,
+    'ALTHING_URL is no address of an API.',
+    'It must be http://… or https://…, without a password.',
+  ),
 }
 
 /** The world's refusals by system error code: exit code and what it means. */
@@ -61,7 +170,7 @@ const SYSTEM: Readonly<Record<string, readonly [ExitCode, string]>> = {
   EPERM: [EXIT.permission, 'not permitted'],
   EROFS: [EXIT.permission, 'the file system is read-only'],
   ENOENT: [EXIT.failure, 'no such file or folder'],
-  ENOSPC: [EXIT.failure, 'the disk is full'],
+  ENOSPC: [EXIT.diskFull, 'the disk is full'],
   EADDRINUSE: [EXIT.unavailable, 'another process listens there'],
   EADDRNOTAVAIL: [EXIT.configuration, 'this machine does not have that address'],
 }
@@ -74,7 +183,10 @@ export function describeError(error: unknown): { text: string; exitCode: number 
       lines.push(`  because: ${cause.message}`)
     const { problems, advice } = error instanceof CommandError ? error : { problems: [], advice: undefined }
     for (const problem of problems) lines.push(`  - ${problemLine(problem)}`)
-    const todo = advice ?? ADVICE[error.code]
+    const todo =
+      advice ??
+      (error instanceof CommandError ? COMMAND_FAILURES : undefined)?.[error.code]?.advice ??
+      failureOf(error.code)?.advice
     if (todo !== undefined) lines.push(`  what to do: ${todo}`)
     lines.push(`  code: ${error.code}`)
     return { text: lines.join('\n'), exitCode: error.exitCode ?? EXIT.failure }

@@ -68,9 +68,7 @@ export async function writeNewFile(path: string, text: string, mode: 0o600 | 0o6
     // A link, unlike a rename, fails where the name is taken.
     await link(draft, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST') throw error
-      throw new CommandError('FILE_EXISTS', EXIT.failure, `${path} exists and is not overwritten`, {
-        advice: 'Choose another name, or move the old file away yourself.',
-      })
+      throw new CommandError('FILE_EXISTS', EXIT.failure, `${path} exists and is not overwritten`)
     })
     const entry = await open(folder, 'r')
     await entry.sync().finally(() => entry.close())

@@ -53,9 +53,7 @@ async function init(context: CommandContext, options: InitOptions): Promise<void
       '--genesis joins a network; --members and --network make a new one',
     )
   if (await exists(home.configFile))
-    throw new CommandError('HOME_EXISTS', EXIT.configuration, `${home.folder} is a home already and is left as it is`, {
-      advice: 'Edit its config.toml, or choose another folder with --home.',
-    })
+    throw new CommandError('HOME_EXISTS', EXIT.configuration, `${home.folder} is a home already and is left as it is`)
   const config = initialConfig(context, options)
   const given = await genesisGiven(context, options)
   const members = options.members === undefined ? undefined : await membersGiven(options.members, options)
@@ -120,9 +118,7 @@ async function genesisGiven(context: CommandContext, options: InitOptions): Prom
     (options.network ?? there.network) !== there.network ||
     (named !== undefined && chainIdText(named) !== chainIdText(there))
   if (foreign)
-    throw new CommandError('GENESIS_EXISTS', EXIT.configuration, `${genesisFile} is the genesis of another network`, {
-      advice: 'Choose another folder with --home, or move that file away yourself.',
-    })
+    throw new CommandError('GENESIS_EXISTS', EXIT.configuration, `${genesisFile} is the genesis of another network`)
   return there
 }
 
@@ -141,8 +137,6 @@ async function membersGiven(file: string, options: InitOptions): Promise<MemberE
   if (parsed.ok) return list as MemberEntry[]
   throw new CommandError('MEMBERS_INVALID', EXIT.badData, `${file} is not a list of members`, {
     problems: parsed.problems,
-    advice:
-      'It is a JSON list of {"name": …, "publicKey": …, "apiKeys": […]}; each member finds its keys with `althing keys list`.',
   })
 }
 

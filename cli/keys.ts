@@ -29,10 +29,7 @@ const viewOf = (name: string, key: NodeKey): KeyView => ({
 export function keyFileOf(home: Home, name: string): string {
   if (name === 'node') return home.nodeKeyFile
   const file = apiKeyFile(home, name)
-  if (file === undefined)
-    throw new CommandError('KEY_NAME_INVALID', EXIT.usage, 'that is no name of a key', {
-      advice: 'A name is `node`, or up to 32 lower-case letters, digits and hyphens for an API key.',
-    })
+  if (file === undefined) throw new CommandError('KEY_NAME_INVALID', EXIT.usage, 'that is no name of a key')
   return file
 }
 
@@ -110,10 +107,7 @@ async function importKey(context: CommandContext, name: string, file: string): P
   const target = keyFileOf(context.home, name)
   const text = file === '-' ? await context.readStdin(256) : await readText(file, 256)
   const key = keyFrom(text.trim())
-  if (key === undefined)
-    throw new CommandError('KEY_MALFORMED', EXIT.badData, 'that is no secret key of secp256k1', {
-      advice: 'It must be 64 hexadecimal digits and nothing else.',
-    })
+  if (key === undefined) throw new CommandError('KEY_MALFORMED', EXIT.badData, 'that is no secret key of secp256k1')
   await writeKeyFile(target, key)
   if (name === 'node')
     context.output.remark(
@@ -137,9 +131,7 @@ async function exportKey(
   options: { out?: string; stdout?: boolean },
 ): Promise<void> {
   if ((options.out === undefined) === (options.stdout !== true))
-    throw new CommandError('EXPORT_TARGET', EXIT.usage, 'say where the secret key goes', {
-      advice: 'Give --out <file>, or --stdout if you are sure that nobody reads along.',
-    })
+    throw new CommandError('EXPORT_TARGET', EXIT.usage, 'say where the secret key goes')
   const key = await readKeyFile(keyFileOf(home, name))
   if (options.out === undefined) {
     output.data(toHex(key.secretKey()))

@@ -21,7 +21,7 @@ import { registerTx } from './tx.ts'
 import { registerVersion } from './version.ts'
 
 /** Adds one command, with its subcommands, to `program`. */
-export type RegisterCommand = (program: Command, context: CommandContext) => void
+type RegisterCommand = (program: Command, context: CommandContext) => void
 
 /** Commands that run until they are stopped. */
 const DAEMONS: readonly string[] = ['start']
@@ -50,7 +50,7 @@ const collectSetting = (text: string, before: Readonly<Record<string, string>> =
 }
 
 /** The whole command line, with its context. */
-export function buildProgram(surroundings: Surroundings): { program: Command; context: CommandContext } {
+function buildProgram(surroundings: Surroundings): { program: Command; context: CommandContext } {
   const program = new Command('althing')
   program
     .description('A peer-to-peer daemon by which organisations guard their IoT and OT devices together.')
@@ -76,7 +76,7 @@ export function buildProgram(surroundings: Surroundings): { program: Command; co
 }
 
 /** Runs one command and gives its exit code; errors have been printed. `words` are the arguments after `althing`. */
-export async function run(words: readonly string[], surroundings: Surroundings): Promise<number> {
+async function run(words: readonly string[], surroundings: Surroundings): Promise<number> {
   const { program, context } = buildProgram(surroundings)
   try {
     await program.parseAsync([...words], { from: 'user' })

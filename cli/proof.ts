@@ -1,12 +1,18 @@
-/** Stage: the operator. `althing proof get`: fetches a proof file from a node. What it proves is for its verifier to say, not for us. */
+/**
+ * Stage: the operator. `althing proof get | verify`: fetches a proof file from a node; verifies one with nothing but the genesis.
+ * Invariant: `verify` asks nobody; what it shows is what protocol/proof.ts found, step by step, with what has to be believed.
+ */
 import { Argument, type Command } from 'commander'
+import { PROOF_CHARACTERS_MAX, parseProof, verifyProof } from '../protocol/proof.ts'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
 import type { CommandContext } from './context.ts'
-import { writeNewFile } from './files.ts'
+import { CommandError, EXIT } from './failure.ts'
+import { readText, writeNewFile } from './files.ts'
+import { printable, show } from './output.ts'
 
 /** `althing proof`. */
 export function registerProof(program: Command, context: CommandContext): void {
-  const proof = program.command('proof').description('fetch proofs')
+  const proof = program.command('proof').description('fetch and verify proofs')
   clientCommand(proof, 'get')
     .addArgument(new Argument('<what>', 'what is to be proved').choices(['transactions', 'state']))
     .argument('<name...>', 'id of a transaction; namespace and key of an entry')
@@ -14,12 +20,51 @@ export function registerProof(program: Command, context: CommandContext): void {
     .description('fetch the proof of a transaction or of an entry')
     .action(async (what: string, names: string[], options: ClientOptions & { out?: string }) => {
       const client = await clientOf(context, options, 'read')
-      const answer = await client.json({ segments: ['proofs', what, ...names] })
-      const text = JSON.stringify(answer, null, 2)
-      if (options.out === undefined) context.output.data(text)
+      const { bytes } = await client.send({ segments: ['proofs', what, ...names] })
+      const text = Buffer.from(bytes).toString('utf8')
+      // Also what keeps a node's text from steering the terminal: a proof is ASCII.
+      const read = parseProof(text)
+      if (!read.ok) throw new CommandError('API_ANSWER', EXIT.badData, `the answer is no proof: ${read.problem}`)
+      if (options.out === undefined) context.output.data(text.trimEnd())
       else {
-        await writeNewFile(options.out, `${text}\n`, 0o644)
+        await writeNewFile(options.out, text, 0o644)
         context.output.remark(`wrote ${options.out}`)
       }
     })
+  proof
+    .command('verify')
+    .argument('<file>', 'proof file; - for standard input')
+    .option(
+      '--genesis <file>',
+      'genesis.json of the consortium, as its members agreed on it (default: that of the home)',
+    )
+    .description('verify a proof offline; exit code 2 if it is false')
+    .action((file: string, options: { genesis?: string }) => verify(context, file, options.genesis))
+}
+
+async function verify(context: CommandContext, file: string, genesisFile: string | undefined): Promise<void> {
+  // A proof is ASCII: as many bytes as characters.
+  const text = file === '-' ? await context.readStdin(PROOF_CHARACTERS_MAX) : await readText(file, PROOF_CHARACTERS_MAX)
+  const read = parseProof(text)
+  if (!read.ok)
+    throw new CommandError(
+      'PROOF_MALFORMED',
+      EXIT.badData,
+      `${file === '-' ? 'standard input' : file}: ${read.problem}`,
+    )
+  const genesis = genesisFile === undefined ? await context.genesis() : await context.genesis(genesisFile, EXIT.badData)
+  const verification = verifyProof(read.proof, genesis)
+  if (!verification.ok) context.exitCode = EXIT.no
+  show(context.output, verification, ({ ok, steps }) =>
+    [
+      ...steps.map(({ checked, code, result, believe }) =>
+        [
+          `${code === null ? 'holds' : 'FALSE'}  ${checked}`,
+          `       ${printable(result)}${code === null ? '' : ` (${code})`}`,
+          `       To believe: ${believe}`,
+        ].join('\n'),
+      ),
+      ok ? 'The proof holds.' : 'The proof is false.',
+    ].join('\n'),
+  )
 }

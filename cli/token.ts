@@ -16,8 +16,8 @@ import { readText, writeNewFile } from './files.ts'
 import { apiKeyNames, keyFileOf } from './keys.ts'
 import { printable, record, show } from './output.ts'
 
+const SCOPES = ['read', 'write', 'operate'] as const
 /** What a token allows: to read; to write in its key's name; to operate the node. */
-export const SCOPES = ['read', 'write', 'operate'] as const
 export type Scope = (typeof SCOPES)[number]
 
 const TOKEN_BYTES_MAX = 8192
@@ -103,9 +103,6 @@ async function issue(
       'TOKEN_LIFETIME',
       EXIT.usage,
       `a token may live for ${config.api.tokenLifetimeMaxS} s at most`,
-      {
-        advice: 'Give a shorter --lifetime, or raise api.token_lifetime_max_s.',
-      },
     )
   const secret = await tokenSecret(context, config)
   const nowS = secondsNow()

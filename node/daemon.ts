@@ -172,7 +172,7 @@ function addressesOf(
 }
 
 /** Lines of JSON on standard error; for people where that is a terminal. Errors with their causes, no secrets: nothing is given any. */
-export function createLogger({ level, format }: NodeConfig['log'], name: string): Logger {
+function createLogger({ level, format }: NodeConfig['log'], name: string): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stderr.isTTY === true)
   const options = {
     level,

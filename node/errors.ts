@@ -1,7 +1,8 @@
 /**
  * Failures of the world: disk, network, files, other processes (house.md, Errors). A peer's fault is a verdict, not an error;
- * a bug is an assertion. The code is stable and documented; the message says this layer's own part only, the rest is `cause`.
+ * a bug is an assertion. The code is stable and stands in failures.ts; the message says this layer's own part only, the rest is `cause`.
  */
+import { failureOf } from './failures.ts'
 
 /** A failure that a caller may retry or pass on. `code` is stable upper-case; `exitCode` is for those that end the process. */
 export class AlthingError extends Error {
@@ -12,7 +13,7 @@ export class AlthingError extends Error {
   constructor(code: string, message: string, options: { cause?: unknown; exitCode?: number } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    this.exitCode = options.exitCode
+    this.exitCode = options.exitCode ?? failureOf(code)?.exitCode ?? undefined
   }
 }
 

@@ -4,7 +4,6 @@
  * Invariants: nothing listens before the signing record and the ledger are open and whole; `stop` ends in bounded time; what is fatal ends
  * in `fatal`, once.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { equalBytes, toHex, ZERO_HASH } from '../protocol/bytes.ts'
 import { certificateCodec } from '../protocol/certificate.ts'
@@ -38,6 +37,7 @@ import { createSigningRecord, openSigningRecord, type SigningRecord, signingDire
 import type { KeyValueStore } from './store/store.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
+import { althingVersion } from './version.ts'
 
 /** The logger that the parts of a node use; pino fits. */
 export type NodeLog = NetworkLog & { error(fields: object, message: string): void }
@@ -90,9 +90,7 @@ type Parts = {
 }
 
 /** Version of this program. */
-export const VERSION: string = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
+export const VERSION: string = althingVersion()
 
 /** What a signing record holds while its member has to recover: a crash in the middle must not make it look like one that never signed. */
 const RECOVERING = Uint8Array.of(0xff)

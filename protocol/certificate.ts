@@ -28,6 +28,7 @@ const blameCodec = record({ era: integer(), view: integer() })
 
 /** A certificate on the wire and on disk: signatures only, no claimed signers. */
 export type WireCertificate = TypeOf<typeof certificateCodec>
+/** Shape of a certificate. */
 export const certificateCodec = record({
   /** `vote`: a certificate. `commit`: a commit certificate (CC). */
   kind: oneOf('vote', 'commit'),

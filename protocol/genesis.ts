@@ -19,6 +19,7 @@ const trustRules = record({
 
 /** Everything that members of a new consortium must agree on beforehand. */
 export type Genesis = TypeOf<typeof genesisCodec>
+/** Shape of a genesis. */
 export const genesisCodec = record({
   format: integer(1, 1),
   network: text(LIMITS.nameCharactersMax, { min: 1, pattern: /^[a-z0-9][a-z0-9-]*$/ }),

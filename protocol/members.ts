@@ -11,7 +11,6 @@ import { LIMITS } from './limits.ts'
 export type PublicKeyHex = string
 
 /** One organisation's node. */
-export type Member = TypeOf<typeof memberCodec>
 const memberCodec = record({
   /** Shown to people; trusted by nothing. */
   name: text(LIMITS.nameCharactersMax, { min: 1, pattern: /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u }),
@@ -42,6 +41,7 @@ const parametersCodec = record({
 
 /** Members and parameters of one era. */
 export type MemberSet = TypeOf<typeof memberSetCodec>
+/** Shape of a member set. */
 export const memberSetCodec = record({
   members: list(memberCodec, LIMITS.membersMax, 1),
   parameters: parametersCodec,

@@ -197,6 +197,7 @@ export function verifyConsistency(
 
 /** Where a transaction stands in a block: its position among all, the way to its tree's root, and from there to `treesRoot`. */
 export type TransactionProof = TypeOf<typeof transactionProofCodec>
+/** Shape of a transaction's proof. */
 export const transactionProofCodec = record({
   /** Position in the block, 0 for the first. */
   index: integer(0, LIMITS.blockTransactionsMax - 1),

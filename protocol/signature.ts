@@ -17,6 +17,7 @@ export const DOMAINS = {
   reinstatement: tag('althing/reinstatement/1'),
   hello: tag('althing/hello/1'),
 } as const
+/** A purpose of signatures. */
 export type Domain = keyof typeof DOMAINS
 
 /** Length of a signature: r (32) ‖ s (32) ‖ recovery id (1). */

@@ -51,7 +51,9 @@ export const VERDICTS = {
   TX_UNKNOWN_SIGNER: ignore(
     1,
     403,
-    'The signature recovers to a key that is no member, authorised API key or registered device of a present member. Either the key is unknown, or the transaction was signed for another chain or altered on its way (which looks the same): check the chain id, then have a member authorise the key.',
+    'The signature recovers to a key that is no member, authorised API key or registered device of a present member. ' +
+      'Either the key is unknown, or the transaction was signed for another chain or altered on its way (which looks the same): ' +
+      'check the chain id, then have a member authorise the key.',
   ),
   TX_FORBIDDEN: ignore(
     1,
@@ -127,12 +129,14 @@ export const VERDICTS = {
   APPROVALS_MISSING: ignore(
     0,
     422,
-    'Fewer approvals than a quorum of members, or the blacklisting is not yet in an earlier block. Collect more approvals over [device id, height of blacklisting].',
+    'Fewer approvals than a quorum of members, or the blacklisting is not yet in an earlier block. ' +
+      'Collect more approvals over [device id, height of blacklisting].',
   ),
   APPROVAL_FOREIGN_SIGNER: ignore(
     1,
     422,
-    'An approval was not signed by a present member for this device, blacklisting and chain. Sign [device id, height of blacklisting] with a member key.',
+    'An approval was not signed by a present member for this device, blacklisting and chain. ' +
+      'Sign [device id, height of blacklisting] with a member key.',
   ),
   APPROVAL_DUPLICATE_SIGNER: ignore(
     1,

@@ -43,25 +43,26 @@ export type Api = {
   readonly url: string
 }
 
-const BOUNDS: ApiBounds = {
+/** Bounds of the API that are no settings; docs/limits.md says what happens at each. */
+export const API_LIMITS = {
   waitTimeoutMs: 20_000,
   connectionsMax: 512,
   feedReadersMax: 64,
   feedBufferBytesMax: 1024 * 1024,
   feedHeartbeatMs: 15_000,
   closeTimeoutMs: 5000,
-}
-const HEADERS_TIMEOUT_MS_MAX = 10_000
-/** A connection on which nothing moves for as long is closed; heartbeats of the feed and waiting writes come sooner. */
-const IDLE_TIMEOUT_MS = 120_000
-/** Tokens and addresses whose requests are counted at the same time. */
-const COUNTED_MAX = 10_000
-/** Percent-encoded, a key of 256 characters of 3 bytes. */
-const PARAMETER_CHARACTERS_MAX = 4096
+  headersTimeoutMsMax: 10_000,
+  /** A connection on which nothing moves for as long is closed; heartbeats of the feed and waiting writes come sooner. */
+  idleTimeoutMs: 120_000,
+  /** Tokens and addresses whose requests are counted at the same time. */
+  countedMax: 10_000,
+  /** Percent-encoded, a key of 256 characters of 3 bytes. */
+  parameterCharactersMax: 4096,
+} as const satisfies ApiBounds & Readonly<Record<string, number>>
 
 /** Makes the API; `listen` opens it. Throws AlthingError TOKEN_SECRET_SHORT. */
 export function createApi(options: ApiOptions, dependencies: ApiDependencies): Api {
-  const bounds: ApiBounds = { ...BOUNDS, ...boundsOf(options) }
+  const bounds: ApiBounds = { ...API_LIMITS, ...boundsOf(options) }
   const checkToken = createTokenChecker(options, () => dependencies.now())
   const closing = new AbortController()
   const server = createServer(options, bounds)
@@ -126,7 +127,7 @@ export function createApi(options: ApiOptions, dependencies: ApiDependencies): A
 }
 
 function boundsOf(options: Partial<ApiBounds>): Partial<ApiBounds> {
-  const names = Object.keys(BOUNDS) as (keyof ApiBounds)[]
+  const names = Object.keys(API_LIMITS) as (keyof ApiBounds)[]
   return Object.fromEntries(names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])))
 }
 
@@ -136,16 +137,16 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyBytesMax,
     requestTimeout: options.requestTimeoutMs,
-    connectionTimeout: IDLE_TIMEOUT_MS,
+    connectionTimeout: API_LIMITS.idleTimeoutMs,
     forceCloseConnections: 'idle',
     // Its answer would be no problem document; requests on open connections are answered until those are closed.
     return503OnClosing: false,
     http: {
-      headersTimeout: Math.min(options.requestTimeoutMs, HEADERS_TIMEOUT_MS_MAX),
+      headersTimeout: Math.min(options.requestTimeoutMs, API_LIMITS.headersTimeoutMsMax),
       requestTimeout: options.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(options.requestTimeoutMs, 1000),
     },
-    routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
+    routerOptions: { maxParamLength: API_LIMITS.parameterCharactersMax },
     // Such as a path that is not percent-encoded UTF-8.
     frameworkErrors: (_error: unknown, _request: FastifyRequest, reply: FastifyReply) => {
       sendProblem(reply, problemOf('REQUEST_INVALID', 'The path is not well formed.'))
@@ -164,7 +165,8 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
       const problem = problemOf(code)
       const body = JSON.stringify(problem)
       socket.end(
-        `HTTP/1.1 ${problem.status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+        `HTTP/1.1 ${problem.status} Refused\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
+          `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
       )
     },
   }) as unknown as Server
@@ -202,7 +204,7 @@ async function register(
     global: false,
     max: options.requestsPerMinuteMax,
     timeWindow: 60_000,
-    cache: COUNTED_MAX,
+    cache: API_LIMITS.countedMax,
     keyGenerator: (request) =>
       request.bearer === null ? `address ${request.ip}` : `token ${request.bearer.tokenHash}`,
     errorResponseBuilder: () => new ApiRefusal('RATE_LIMITED'),

@@ -4,8 +4,9 @@
  */
 import { ApiRefusal } from './problem.ts'
 
-/** Items of a page unless the client says otherwise, and at most. */
+/** Items of a page unless the client says otherwise. */
 export const PAGE_ITEMS = 20
+/** Items of a page at most. */
 export const PAGE_ITEMS_MAX = 100
 /** Characters of a cursor: a key of 256 characters of 3 bytes, in base64url, and its list. */
 export const CURSOR_CHARACTERS_MAX = 1200
@@ -14,7 +15,7 @@ export const CURSOR_CHARACTERS_MAX = 1200
 export type Page<T> = { readonly items: readonly T[]; readonly next: string | null }
 
 /** The cursor of `list` for what comes after `place`. */
-export const cursorOf = (list: string, place: string): string => Buffer.from(`${list}:${place}`).toString('base64url')
+const cursorOf = (list: string, place: string): string => Buffer.from(`${list}:${place}`).toString('base64url')
 
 /** The place that `cursor` names in `list`; undefined without a cursor. ApiRefusal CURSOR_INVALID if it does not match `pattern`. */
 export function placeOf(list: string, cursor: string | undefined, pattern: RegExp): string | undefined {

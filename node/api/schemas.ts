@@ -128,7 +128,8 @@ export const writeHeaders = Type.Object({
     Type.String({
       pattern: '^[\\x21-\\x7e]{1,255}$',
       description:
-        'A request repeated with the same key and body within 20 minutes is carried out once. The nonce is derived from it, so this holds on every node that has the API key, and after restarts.',
+        'A request repeated with the same key and body within 20 minutes is carried out once. The nonce is derived from it, ' +
+        'so this holds on every node that has the API key, and after restarts.',
       examples: ['5f2c1f6e-8a0e-4c0b-9d1a-2f6f1a1c7b90'],
     }),
   ),
@@ -375,4 +376,5 @@ export function answers(
   return { ...byStatus, ...success }
 }
 
+/** Body of a report of events. */
 export type ReportBody = Static<typeof reportBody>

@@ -14,7 +14,7 @@ export type Scope = 'read' | 'write' | 'operate'
 const SCOPES: readonly string[] = ['read', 'write', 'operate'] satisfies Scope[]
 
 /** Longest token that is looked at, characters. */
-const TOKEN_CHARACTERS_MAX = 8192
+export const TOKEN_CHARACTERS_MAX = 8192
 
 /** The bearer of a valid token. */
 export type Bearer = {

@@ -12,7 +12,7 @@ import type { CommittedBlock, CommittedCertificate, DeviceSnapshot, KnownTransac
 const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features'])
 
 /** `value` with its bytes as text; `name` is the field that it stands in. */
-export function jsonOf(value: unknown, name = ''): unknown {
+function jsonOf(value: unknown, name = ''): unknown {
   if (value instanceof Uint8Array) return BASE64_NAMES.has(name) ? Buffer.from(value).toString('base64') : toHex(value)
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, jsonOf(item)]))
   if (Array.isArray(value)) return value.map((item) => jsonOf(item, name))

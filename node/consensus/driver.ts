@@ -78,7 +78,7 @@ export type DriverLog = {
 const MEASURING_NONCE = 2 ** 40
 
 /** Proposals whose wire parts are kept for validating, sending and serving. */
-const PARTS_MAX = 512
+export const PARTS_MAX = 512
 
 /** How long an echo of the consensus channel took there and back, ms. */
 export type Delay = {

@@ -10,8 +10,6 @@ import { publicKeyOf } from '../../protocol/crypto.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { AlthingError } from '../errors.ts'
 
-/** EX_CONFIG of sysexits.h: the operator has to mend something. */
-const EXIT_CONFIGURATION = 78
 const KEY_FILE_BYTES_MAX = 256
 
 /** A key pair. The secret is a private field: JSON, `util.inspect` and loggers show the public key only. */
@@ -49,7 +47,7 @@ export function generateKey(): NodeKey {
 /** The key in the file at `path`. AlthingError: KEY_FILE_MISSING, KEY_FILE_EXPOSED, KEY_FILE_MALFORMED, KEY_FILE_UNREADABLE. */
 export async function readKeyFile(path: string): Promise<NodeKey> {
   const fault = (code: string, message: string, cause?: unknown): AlthingError =>
-    new AlthingError(code, message, { cause, exitCode: EXIT_CONFIGURATION })
+    new AlthingError(code, message, { cause })
   const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     throw cause.code === 'ENOENT'
       ? fault('KEY_FILE_MISSING', `no key file at ${path}`, cause)
@@ -102,13 +100,8 @@ export async function writeKeyFile(path: string, key: NodeKey): Promise<void> {
     await entry.sync().finally(() => entry.close())
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'EEXIST')
-      throw new AlthingError('KEY_FILE_EXISTS', `${path} exists and is not overwritten`, {
-        exitCode: EXIT_CONFIGURATION,
-      })
-    throw new AlthingError('KEY_FILE_UNWRITABLE', `cannot write the key file ${path}`, {
-      cause,
-      exitCode: EXIT_CONFIGURATION,
-    })
+      throw new AlthingError('KEY_FILE_EXISTS', `${path} exists and is not overwritten`)
+    throw new AlthingError('KEY_FILE_UNWRITABLE', `cannot write the key file ${path}`, { cause })
   } finally {
     await rm(draft, { force: true })
   }

@@ -14,8 +14,6 @@ import {
   unpackKeys,
 } from './packing.ts'
 
-export type { SignatureItem } from './packing.ts'
-
 /** Settings of a pool. */
 export type SignaturePoolOptions = {
   /** Threads, 1 … 64; default 1. */

@@ -31,7 +31,7 @@ export function decodeBody(data: Uint8Array): readonly Uint8Array[] | 'BLOCK_MAL
 }
 
 /** Bytes of `transactions` together, without their frame. */
-export function bytesOf(transactions: readonly Uint8Array[]): number {
+function bytesOf(transactions: readonly Uint8Array[]): number {
   let length = 0
   for (const transaction of transactions) length += transaction.length
   return length

@@ -27,6 +27,7 @@ export type IntakeOptions = {
   /** How long a transaction may wait for others to be gossiped with, ms. */
   readonly gatherMs: number
 }
+/** What the intake uses. */
 export type IntakeDependencies = {
   readonly clock: Clock
   readonly pool: Pool
@@ -41,7 +42,7 @@ export type IntakeDependencies = {
 }
 
 /** Most transactions in one gossiped piece. */
-const PIECE_TRANSACTIONS_MAX = 1000
+export const PIECE_TRANSACTIONS_MAX = 1000
 const pieceCodec = list(bytes(1, LIMITS.transactionBytesMax), PIECE_TRANSACTIONS_MAX, 1)
 /** Bytes that CBOR puts around one transaction in a piece at most. */
 const FRAME_BYTES = 5

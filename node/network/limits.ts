@@ -41,4 +41,5 @@ export const NETWORK_LIMITS = {
   stopTimeoutMs: 2500,
 } as const
 
+/** Values for the bounds. */
 export type NetworkLimits = { -readonly [K in keyof typeof NETWORK_LIMITS]: number }

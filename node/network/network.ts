@@ -13,6 +13,7 @@ export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 
 /** Gossip topics. On the wire each carries the chain id, so that two chains never mix. */
 export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals'] as const
+/** One of `GOSSIP_TOPICS`. */
 export type GossipTopic = (typeof GOSSIP_TOPICS)[number]
 /** accept: pass on. ignore: do not pass on, nobody's fault. reject: the peer that passed it on is at fault. */
 export type GossipVerdict = 'accept' | 'ignore' | 'reject'

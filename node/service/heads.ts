@@ -13,6 +13,7 @@ const ASK_INTERVAL_MS = 2000
 /** A head is small and at hand: who takes longer is asked again in the next round. */
 const ANSWER_TIMEOUT_MS = 1500
 
+/** What asking for heads uses. */
 export type HeadsDependencies = {
   readonly clock: Clock
   readonly network: Pick<Network, 'serve' | 'request' | 'linkedPeers'>

@@ -64,16 +64,17 @@ export function observe(
       const slow = slowestMs()
       if (slow !== null && slow > era.deltaMs)
         found.push(
-          `Messages take ${Math.round(slow)} ms, more than Δ = ${era.deltaMs} ms: what the timing assumption promises does not hold now; the assurance of each block says what still does.`,
+          `Messages take ${Math.round(slow)} ms, more than Δ = ${era.deltaMs} ms: what the timing assumption promises does not ` +
+            'hold now; the assurance of each block says what still does.',
         )
       else if (slow !== null && slow > SLOW_SHARE * era.deltaMs)
         found.push(`Messages take ${Math.round(slow)} ms, more than half of Δ = ${era.deltaMs} ms.`)
       const away = roster.entries.filter(({ linked }) => !linked)
       if (away.length > 0) {
         const margin = era.n - away.length - era.q
-        found.push(
-          `No link to ${away.map(({ name }) => name).join(', ')}; ${margin > 0 ? `${margin} more may go` : margin === 0 ? 'no other may go' : 'too few are left to decide'}.`,
-        )
+        const left =
+          margin > 0 ? `${margin} more may go` : margin === 0 ? 'no other may go' : 'too few are left to decide'
+        found.push(`No link to ${away.map(({ name }) => name).join(', ')}; ${left}.`)
       }
       if (node.evidence.length > 0) found.push(`There is evidence of misbehaviour: ${node.evidence.length} pieces.`)
       return found

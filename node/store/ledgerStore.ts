@@ -28,7 +28,7 @@ import {
 } from './buckets.ts'
 import { type CheckRules, checkLedger } from './check.ts'
 import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
-import { CORRUPT_ADVICE, storeError } from './level.ts'
+import { storeError } from './level.ts'
 import { replaySince } from './replayWindow.ts'
 import type { KeyValueStore, StoreOperation } from './store.ts'
 
@@ -87,7 +87,8 @@ export function openLedger(store: KeyValueStore, options: LedgerStoreOptions): L
   if (chainId === undefined || !equalBytes(chainId, options.chainId))
     throw storeError(
       'STORE_WRONG_CHAIN',
-      `the ledger belongs to chain ${chainId === undefined ? 'unknown' : toHex(chainId)}, the genesis given is ${toHex(options.chainId)}; check genesis and data directory`,
+      `the ledger belongs to chain ${chainId === undefined ? 'unknown' : toHex(chainId)}, the genesis given is ` +
+        `${toHex(options.chainId)}; check genesis and data directory`,
     )
   return new LedgerStore(store, options)
 }
@@ -386,8 +387,7 @@ export class LedgerStore {
   }
 }
 
-const corrupt = (what: string, cause?: unknown): AlthingError =>
-  storeError('STORE_CORRUPT', `${what}; ${CORRUPT_ADVICE}`, cause)
+const corrupt = (what: string, cause?: unknown): AlthingError => storeError('STORE_CORRUPT', what, cause)
 
 async function freeBytesOf(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)

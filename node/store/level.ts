@@ -7,6 +7,7 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { AlthingError } from '../errors.ts'
+import type { FailureCode } from '../failures.ts'
 import type { KeyValueStore, StoreEntry, StoreOperation, StoreRange } from './store.ts'
 
 /** How to open a LevelDB directory. */
@@ -19,29 +20,12 @@ export type LevelOptions = {
   readonly cacheBytes?: number
 }
 
-/** Exit codes of a node whose store cannot be used (sysexits where one fits). */
-export const STORE_EXIT_CODES = {
-  STORE_CORRUPT: 65,
-  STORE_LOCKED: 75,
-  STORE_MISSING: 78,
-  STORE_EXISTS: 78,
-  STORE_WRONG_CHAIN: 78,
-  STORE_WRONG_FORMAT: 78,
-  SIGNING_RECORD_MISSING: 78,
-  SIGNING_RECORD_EXISTS: 78,
-  STORE_DISK_FULL: 73,
-  STORE_OPEN_FAILED: 74,
-  STORE_READ_FAILED: 74,
-  STORE_WRITE_FAILED: 74,
-} as const
 /** Stable codes of failures of the store. */
-export type StoreErrorCode = keyof typeof STORE_EXIT_CODES
+export type StoreErrorCode = Extract<FailureCode, `STORE_${string}` | `SIGNING_RECORD_${string}`>
 
-/** The error of `code`, with the exit code of a node that stops for it. */
-export function storeError(code: StoreErrorCode, message: string, cause?: unknown): AlthingError {
-  const exitCode = STORE_EXIT_CODES[code]
-  return new AlthingError(code, message, cause === undefined ? { exitCode } : { exitCode, cause })
-}
+/** The error of `code`. */
+export const storeError = (code: StoreErrorCode, message: string, cause?: unknown): AlthingError =>
+  new AlthingError(code, message, cause === undefined ? {} : { cause })
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>
 const ENTRIES_PER_READ = 1000
@@ -199,19 +183,15 @@ function openFailure(location: string, error: unknown): AlthingError {
     return storeError('STORE_EXISTS', `${location} already holds a database`, cause)
   // A file that CURRENT or the manifest names and that is gone is reported as an I/O error: to the operator it is the same damage.
   if (code === 'LEVEL_CORRUPTION' || /No such file|missing files|not an sstable/.test(text))
-    return storeError('STORE_CORRUPT', `the database in ${location} is damaged; ${CORRUPT_ADVICE}`, cause)
+    return storeError('STORE_CORRUPT', `the database in ${location} is damaged`, cause)
   return storeError('STORE_OPEN_FAILED', `cannot open the database in ${location}`, cause)
 }
 
 function readFailure(error: unknown): AlthingError {
   return codeOf(error) === 'LEVEL_CORRUPTION'
-    ? storeError('STORE_CORRUPT', `the database is damaged; ${CORRUPT_ADVICE}`, error)
+    ? storeError('STORE_CORRUPT', 'the database is damaged', error)
     : storeError('STORE_READ_FAILED', 'the database could not be read', error)
 }
-
-/** What an operator whose ledger is damaged is told. */
-export const CORRUPT_ADVICE =
-  'run `althing db check`; if it confirms, move the ledger directory away (never data/signing) and start again to fetch the blocks from the other members'
 
 async function openDirectory(path: string): Promise<FileHandle | undefined> {
   // Windows has no handle on directories and writes their entries through.

@@ -19,9 +19,6 @@ const CHECKSUM_BYTES = 32
 /** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
-const RECOVER_ADVICE =
-  'if this member has never signed, run `althing init`; if its record is lost, run `althing start --recover` (agreement.md §6). Never restore it from a backup: an old record makes this member contradict itself'
-
 /**
  * Creates the record with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
  * STORE_OPEN_FAILED, STORE_WRITE_FAILED.
@@ -46,26 +43,25 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
 }
 
 /**
- * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING (with advice), STORE_CORRUPT, STORE_LOCKED,
+ * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_LOCKED,
  * STORE_OPEN_FAILED.
  */
 export async function openSigningRecord(directory: string): Promise<SigningRecord> {
   if (!(await exists(directory)))
-    throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}; ${RECOVER_ADVICE}`)
+    throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}`)
   let store: KeyValueStore
   try {
     store = await openLevel(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
   } catch (error) {
     if (isAlthingError(error, 'STORE_MISSING'))
-      throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record; ${RECOVER_ADVICE}`, error)
+      throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record`, error)
     if (isAlthingError(error, 'STORE_CORRUPT'))
-      throw storeError('STORE_CORRUPT', `the signing record in ${directory} is damaged; ${RECOVER_ADVICE}`, error)
+      throw storeError('SIGNING_RECORD_CORRUPT', `the signing record in ${directory} is damaged`, error)
     throw error
   }
   try {
     const sealed = store.getSync(KEY)
-    if (sealed === undefined)
-      throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty; ${RECOVER_ADVICE}`)
+    if (sealed === undefined) throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty`)
     return new SigningRecord(store, unseal(sealed))
   } catch (error) {
     await store.close()
@@ -128,7 +124,7 @@ const seal = (record: Uint8Array): Uint8Array => concat(sha3(record), record)
 function unseal(sealed: Uint8Array): Uint8Array {
   const record = sealed.slice(CHECKSUM_BYTES)
   if (sealed.length < CHECKSUM_BYTES || !equalBytes(sealed.subarray(0, CHECKSUM_BYTES), sha3(record)))
-    throw storeError('STORE_CORRUPT', `the signing record is damaged; ${RECOVER_ADVICE}`)
+    throw storeError('SIGNING_RECORD_CORRUPT', 'the signing record is damaged')
   return record
 }
 

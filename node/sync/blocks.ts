@@ -45,6 +45,7 @@ export type BlocksOptions = {
   readonly blockBytesMax: number
   readonly blockTransactionsMax: number
 }
+/** What the duties use. `committed` and `evidence` pass on what came out. */
 export type BlocksDependencies = {
   readonly clock: Clock
   readonly executor: Executor

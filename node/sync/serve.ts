@@ -39,12 +39,15 @@ export const EXCHANGE_LIMITS = {
 export const proposalQuestion = record({ view: integer(), seq: integer(), hash: bytes(32) })
 /** `headers`: headers from a block downwards. */
 export const headersQuestion = record({ hash: bytes(32), count: integer(1, EXCHANGE_LIMITS.headersMax) })
+/** Answer to `headers`: the block's own first, then its ancestors. */
 export const headersAnswer = list(bytes(1, LIMITS.headerBytesMax), EXCHANGE_LIMITS.headersMax)
 /** `bodies`: transactions of a block by id; null where one is not here or does not fit. */
 export const bodiesQuestion = record({ block: bytes(32), ids: list(bytes(32), LIMITS.blockTransactionsMax, 1) })
+/** Answer to `bodies`: in the order of the ids. */
 export const bodiesAnswer = list(optional(bytes(1, LIMITS.transactionBytesMax)), LIMITS.blockTransactionsMax)
 /** `blocks`: committed blocks from a height on. */
 export const blocksQuestion = record({ from: integer(1) })
+/** Answer to `blocks`: in rising order; a block that only a descendant's certificate covers has none. */
 export const blocksAnswer = list(
   record({
     header: bytes(1, LIMITS.headerBytesMax),
@@ -53,6 +56,7 @@ export const blocksAnswer = list(
   }),
   EXCHANGE_LIMITS.blocksMax,
 )
+/** One block of an answer to `blocks`. */
 export type SentBlock = TypeOf<typeof blocksAnswer>[number]
 
 /** Asks `peer` and decodes the answer. Throws AlthingError of the network, or `CborError` on an answer of another shape. */

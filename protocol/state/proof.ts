@@ -14,7 +14,7 @@ export const DEPTH_MAX = 256
 
 /** The way from the root to the place where a key is, or would be. */
 export type StateProof = TypeOf<typeof stateProofCodec>
-export const stateProofCodec = record({
+const stateProofCodec = record({
   /** Hashes beside the way, the root's children first; as many as the place is deep. */
   siblings: list(bytes(32), DEPTH_MAX),
   /** For absence where the place is taken: the leaf of the other key there. Else null. */

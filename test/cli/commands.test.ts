@@ -1,3 +1,4 @@
+/** Commands as the operator meets them: each in a process of its own, by what it prints, writes and exits with. */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -43,7 +44,9 @@ describe('init', () => {
     expect(again).toEqual({
       code: 78,
       stdout: '',
-      stderr: `althing: ${home} is a home already and is left as it is\n  what to do: Edit its config.toml, or choose another folder with --home.\n  code: HOME_EXISTS\n`,
+      stderr:
+        `althing: ${home} is a home already and is left as it is\n` +
+        '  what to do: Edit its config.toml, or choose another folder with --home.\n  code: HOME_EXISTS\n',
     })
     expect(files.map((file) => readFileSync(file, 'utf8'))).toEqual(before)
   })
@@ -238,7 +241,9 @@ describe('config', () => {
     expect(await cli('config', 'show')).toEqual({
       code: 78,
       stdout: '',
-      stderr: `althing: there is no althing home at ${home}\n  what to do: Run \`althing init\`, or name the right folder with --home or ALTHING_HOME.\n  code: NOT_INITIALISED\n`,
+      stderr:
+        `althing: there is no althing home at ${home}\n` +
+        '  what to do: Run `althing init`, or name the right folder with --home or ALTHING_HOME.\n  code: NOT_INITIALISED\n',
     })
   })
 })

@@ -97,7 +97,8 @@ describe('genesis file', () => {
     const genesis = genesisOf(2)
     const actual = toHex(chainIdOf(genesis))
     expect(linesOf(renderGenesis(genesis), 'ab'.repeat(32))).toEqual([
-      `genesis: has the wrong hash: ${actual}, not ${'ab'.repeat(32)}. This is the genesis of another consortium or another version of it. Compare chain ids with the other members`,
+      `genesis: has the wrong hash: ${actual}, not ${'ab'.repeat(32)}. ` +
+        'This is the genesis of another consortium or another version of it. Compare chain ids with the other members',
     ])
   })
 

@@ -1,3 +1,4 @@
+/** node/main.ts: members over real libp2p and real disks, in one process. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -14,7 +14,7 @@ const CBOR_TYPE = 'application/cbor'
 /** Transactions of one request. */
 export const BULK_TRANSACTIONS_MAX = 1000
 /** Handed in at the same time, so that one request does not hold the others up. */
-const SUBMISSIONS_MAX = 256
+export const SUBMISSIONS_MAX = 256
 
 const item = Type.Object({
   id: Type.String(),

@@ -1,5 +1,4 @@
 /** The published description of the API, and the answers held against it. */
-import { readFile } from 'node:fs/promises'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { API_PROBLEMS } from '../../../node/api/problem.ts'
@@ -137,10 +136,4 @@ it('docs: the page and its scripts come from the node itself, under a policy tha
   }
   expect(page.headers.get('content-security-policy')).toContain("default-src 'none'")
   expect(page.headers.get('x-content-type-options')).toBe('nosniff')
-})
-
-it('docs: docs/api.md lists each code of the API with its status, and no other', async () => {
-  const page = await readFile(new URL('../../../docs/api.md', import.meta.url), 'utf8')
-  const rows = [...page.matchAll(/^\| `([A-Z_]+)` \| (\d{3}) \|$/gm)].map(([, code, status]) => [code, Number(status)])
-  expect(rows).toEqual(Object.entries(API_PROBLEMS).map(([code, { status }]) => [code, status]))
 })

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { nativePrimitives } from '../../../node/crypto/native.ts'
-import { type SignatureItem, SignaturePool } from '../../../node/crypto/pool.ts'
+import type { SignatureItem } from '../../../node/crypto/packing.ts'
+import { SignaturePool } from '../../../node/crypto/pool.ts'
 import { noblePrimitives } from '../../../protocol/crypto.ts'
 
 const pools: SignaturePool[] = []

@@ -1,3 +1,4 @@
+/** What damage to files and kills leave of a ledger and of a signing record. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, open, readdir, rm, stat, truncate } from 'node:fs/promises'
@@ -50,7 +51,7 @@ describe('damage on disk', () => {
     await ledger.close()
   })
 
-  it('ledger: a log damaged in its middle, which LevelDB passes over in silence → STORE_CORRUPT with advice', async () => {
+  it('ledger: a log damaged in its middle, which LevelDB passes over in silence → STORE_CORRUPT', async () => {
     const location = await writeLedger()
     const log = await fileOf(location, /\.log$/)
     const size = (await stat(log)).size
@@ -58,11 +59,7 @@ describe('damage on disk', () => {
     const file = await open(log, 'r+')
     await file.write(Buffer.alloc(64, 0xff), 0, 64, 32_768 + 1000)
     await file.close()
-    await expect(reopen(location)).rejects.toMatchObject({
-      code: 'STORE_CORRUPT',
-      exitCode: 65,
-      message: expect.stringContaining('althing db check'),
-    })
+    await expect(reopen(location)).rejects.toMatchObject({ code: 'STORE_CORRUPT', exitCode: 65 })
   })
 
   it('ledger: CURRENT or the manifest damaged or gone → STORE_CORRUPT', async () => {

@@ -1,3 +1,4 @@
+/** What each kind of transaction does to the state, over the life of keys, entries and devices. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromHex, toHex } from '../../../protocol/bytes.ts'

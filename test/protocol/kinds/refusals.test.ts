@@ -1,3 +1,4 @@
+/** Every refusal of every kind: its code, and a state that is left as it was. */
 import { beforeEach, describe, expect, it } from 'vitest'
 import { approvalBytes } from '../../../protocol/kinds/access/record.ts'
 import { sign } from '../../../protocol/signature.ts'
