@@ -1,5 +1,7 @@
 /** Time as the shell sees it: one seam, so that the whole node runs under a simulated clock. */
 
+import { uptime } from 'node:os'
+
 /** A timer that was started. */
 export type TimerHandle = { cancel(): void }
 /** Wall clock, a clock that never goes back and counts suspension, and timers. */
@@ -12,11 +14,40 @@ export type Clock = {
   after(delayMs: number, run: () => void): TimerHandle
 }
 
+/** Clocks of the system that `monotonicOf` reads; others in tests. Seconds since boot, suspension counted, and ms without it. */
+export type SystemTimes = { readonly sinceBootS: () => number; readonly runningMs: () => number }
+
+/** Differences between the two clocks below this are their resolution. */
+const SUSPENDED_MS_MIN = 50
+/** How often the slower clock is looked at, ms of the other. */
+const LOOK_EVERY_MS = 10
+
+/**
+ * A clock that never goes back and counts the time in which the machine was suspended (agreement.md §4.3). Node's clocks stop during
+ * suspension on Linux (CLOCK_MONOTONIC); the time since boot does not, but is coarse.
+ */
+export function monotonicOf({ sinceBootS, runningMs }: SystemTimes): () => number {
+  let suspendedMs = 0
+  let lookedAt = runningMs()
+  let bootMs = sinceBootS() * 1000
+  return () => {
+    const now = runningMs()
+    if (now - lookedAt >= LOOK_EVERY_MS) {
+      const boot = sinceBootS() * 1000
+      const missing = boot - bootMs - (now - lookedAt)
+      // Small differences add up in neither direction: each look begins anew.
+      if (missing > SUSPENDED_MS_MIN) suspendedMs += missing
+      lookedAt = now
+      bootMs = boot
+    }
+    return now + suspendedMs
+  }
+}
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
-  // performance.now() stops during suspension on Linux (CLOCK_MONOTONIC); hrtime shares that clock. Suspension is seen on the wall clock.
-  monotonic: () => performance.now(),
+  monotonic: monotonicOf({ sinceBootS: uptime, runningMs: () => performance.now() }),
   after(delayMs, run) {
     const timer = setTimeout(run, Math.max(0, Math.ceil(delayMs)))
     return { cancel: () => clearTimeout(timer) }

@@ -5,7 +5,7 @@
  * in `fatal`, once.
  */
 import { join } from 'node:path'
-import { equalBytes, toHex, ZERO_HASH } from '../protocol/bytes.ts'
+import { equalBytes, fromHex, toHex, ZERO_HASH } from '../protocol/bytes.ts'
 import { certificateCodec } from '../protocol/certificate.ts'
 import { decodeAs } from '../protocol/codec.ts'
 import { decodeRecord } from '../protocol/consensus/record.ts'
@@ -13,8 +13,10 @@ import { type Beginning, initialState } from '../protocol/consensus/step.ts'
 import type { Block, Era, Evidence, State } from '../protocol/consensus/types.ts'
 import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
 import { publicKeyOf } from '../protocol/crypto.ts'
+import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { memberIndex, quorumSizes } from '../protocol/members.ts'
+import { leaderOf, memberIndex, quorumSizes } from '../protocol/members.ts'
+import { type Code, VERDICTS } from '../protocol/verdict.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
@@ -22,6 +24,7 @@ import { SignaturePool } from './crypto/pool.ts'
 import { AlthingError, isAlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { initializeLedger } from './executor/genesisState.ts'
+import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { peerRoleOf } from './light/roles.ts'
 import { serveDevices } from './light/serve.ts'
@@ -87,6 +90,9 @@ type Parts = {
   readonly ledger: LedgerStore
   readonly signatures: SignaturePool
   readonly blocks: Blocks
+  readonly handing: Handing
+  /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
+  newestSeenAt(): number
 }
 
 /** Version of this program. */
@@ -175,6 +181,19 @@ export class MemberNode {
     const { memberSet } = genesis
     const { parameters } = memberSet
     const state = { get: (key: string) => executor.reads.state(key)?.value }
+    // Arrival here of the newest transaction in the blocks that are being committed.
+    let newestSeenAt = 0
+    const observer: PoolObserver = {
+      committed(id, waitedMs) {
+        newestSeenAt = Math.max(newestSeenAt, clock.monotonic() - waitedMs)
+        handing.left(id)
+        options.poolObserver?.committed(id, waitedMs)
+      },
+      dropped(entry, code) {
+        handing.left(entry.id)
+        options.poolObserver?.dropped(entry, code)
+      },
+    }
     const pool = new Pool(
       {
         ...options.pool,
@@ -184,7 +203,7 @@ export class MemberNode {
         blockTime: executor.head.time,
       },
       () => clock.monotonic(),
-      options.poolObserver,
+      observer,
     )
     const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
     const keys = memberSet.members.map((member) => toHex(member.publicKey))
@@ -213,6 +232,7 @@ export class MemberNode {
         surroundings: () => executor.surroundings(clock.now()),
         publish: (topic, piece) => network.publish(topic, piece),
         arrived: () => blocks.arrived(),
+        submitted: ({ id }) => handing.submitted(toHex(id)),
         breathe,
       },
     )
@@ -234,7 +254,7 @@ export class MemberNode {
         network,
         verifier,
         log,
-        committed: (committed) => node.#committed(committed),
+        committed: (committed, view) => node.#committed(committed, view),
         evidence: (evidence) => node.#remember(evidence),
       },
     )
@@ -254,23 +274,55 @@ export class MemberNode {
       links: {
         send: (to, frame) => void network.send(keys[to] as string, frame),
         push: (to, frame) => void network.push(keys[to] as string, frame),
+        gossip: (frame) => void network.publish('proposals', frame).catch(() => undefined),
       },
       fatal: options.fatal,
     })
     opened.add(network, (it) => it.stop())
+    const handing = new Handing(parameters.inclusionTimeoutMs, {
+      clock,
+      network,
+      waiting: (id) => pool.get(id)?.transaction,
+      receive: (piece) => intake.receive(undefined, piece),
+      leader() {
+        const { view } = driver.state
+        const leader = leaderOf(view, keys.length)
+        return { view, publicKey: keys[leader] as string, isThisMember: leader === me }
+      },
+      isValid(id) {
+        const entry = pool.get(id)
+        if (entry === undefined) return false
+        const signed = { transaction: entry.transaction, signer: fromHex(entry.signer) }
+        return checkTransaction(signed, executor.surroundings(clock.now())) === null
+      },
+      censored(view) {
+        log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')
+        driver.dispatch({ type: 'censored', view })
+      },
+    })
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, driver, me },
-      { lock, record, ledger, signatures, blocks },
+      {
+        ...{ lock, record, ledger, signatures, blocks, handing },
+        newestSeenAt() {
+          const newest = newestSeenAt
+          newestSeenAt = 0
+          return newest
+        },
+      },
     )
+    const refused = (peer: string, code: Code | null): void => {
+      if (code === null) return
+      log.debug({ peer, code }, 'a consensus message was refused')
+      network.penalize(peer, code)
+    }
     network.onMessage((peer, data) => {
       const from = index.get(peer)
-      if (from === undefined) return
-      const code = driver.receive(from, data)
-      if (code !== null) log.warn({ peer, code }, 'a consensus message was refused')
+      if (from !== undefined) refused(peer, driver.receive(from, data))
     })
     network.onPush((peer, data) => {
       const from = index.get(peer)
-      if (from !== undefined) driver.receive(from, data)
+      if (from !== undefined) refused(peer, driver.receive(from, data))
     })
     network.onLink((peer, up, run) => {
       const from = index.get(peer)
@@ -279,7 +331,9 @@ export class MemberNode {
       driver.link(from, up && run !== undefined ? toHex(run) : null)
     })
     driver.onStep((state) => roster.stepped(state))
-    network.onGossip((topic, data) => intake.judge(topic, data))
+    network.onGossip(async (topic, data) =>
+      topic === 'proposals' ? VERDICTS[driver.receiveGossiped(data) ?? 'OK'].verdict : intake.judge(topic, data),
+    )
     serveBlocks({
       network,
       executor,
@@ -298,7 +352,8 @@ export class MemberNode {
     this.#listeners.add(listener)
   }
 
-  #committed(blocks: readonly CommittedBlock[]): void {
+  #committed(blocks: readonly CommittedBlock[], view: number | null): void {
+    if (view !== null) this.#parts.handing.included(view, this.#parts.newestSeenAt())
     for (const listener of this.#listeners) listener(blocks)
   }
 
@@ -314,7 +369,8 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, blocks } = this.#parts
+    const { lock, record, ledger, signatures, blocks, handing } = this.#parts
+    handing.stop()
     this.intake.stop()
     this.driver.stop()
     blocks.stop()

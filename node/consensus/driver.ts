@@ -19,7 +19,7 @@ import type {
   State,
   Timer,
 } from '../../protocol/consensus/types.ts'
-import type { Verifier } from '../../protocol/consensus/verify.ts'
+import type { Verified, Verifier } from '../../protocol/consensus/verify.ts'
 import {
   acknowledgements,
   decodeFrame,
@@ -29,6 +29,7 @@ import {
   type LinkFrame,
   type ProposalParts,
 } from '../../protocol/consensus/wire.ts'
+import { leaderOf } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 
@@ -43,6 +44,8 @@ export type DriverDependencies = {
     send(to: MemberIndex, frame: Uint8Array): void
     /** Proposal, on its own channel. */
     push(to: MemberIndex, frame: Uint8Array): void
+    /** Proposal to all, best effort, beside the pushes. */
+    gossip(frame: Uint8Array): void
   }
   readonly blocks: BlockDuties
   readonly log: DriverLog
@@ -73,6 +76,9 @@ export type DriverLog = {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
+
+/** Index of a sender that is no member: what only a certain member may send is refused. */
+const NOBODY = -1
 
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
@@ -225,12 +231,34 @@ export class Driver {
       return null
     }
     const verified = this.#deps.verifier.verify(frame.message, from)
-    if (!verified.ok) return this.#refuse(verified.code)
-    if (verified.message.kind === 'proposal' && verified.parts !== null) {
-      this.#keepParts(verified.message.block.hash, verified.parts)
-      this.#keepFrame(verified.message, data)
+    return verified.ok ? this.#take(from, verified, data) : this.#refuse(verified.code)
+  }
+
+  /** A proposal that was gossiped, by whomever: the leader's signature says whose it is. Returns why it was refused, or null. */
+  receiveGossiped(data: Uint8Array): Code | null {
+    if (this.#stopped) return null
+    let frame: ReturnType<typeof decodeFrame>
+    try {
+      frame = decodeFrame(data)
+    } catch {
+      return this.#refuse('MESSAGE_MALFORMED')
     }
-    this.dispatch({ type: 'message', from, key: verified.key, message: verified.message })
+    if (frame.kind === 'link') return this.#refuse('MESSAGE_MALFORMED')
+    const verified = this.#deps.verifier.verify(frame.message, NOBODY)
+    if (!verified.ok) return this.#refuse(verified.code)
+    const { message } = verified
+    if (message.kind !== 'proposal') return this.#refuse('MESSAGE_MALFORMED')
+    return this.#take(leaderOf(message.view, this.#state.era.n), verified, data)
+  }
+
+  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array): null {
+    if (message.kind === 'proposal' && parts !== null) {
+      // It comes by push and by gossip: the second one says nothing new.
+      if (this.#frames.has(`${message.view}/${message.seq}/${message.block.hash}`)) return null
+      this.#keepParts(message.block.hash, parts)
+      this.#keepFrame(message, data)
+    }
+    this.dispatch({ type: 'message', from, key, message })
     return null
   }
 
@@ -311,8 +339,12 @@ export class Driver {
         if (parts === undefined)
           return log.warn({ hash: effect.message.block.hash }, 'a proposal whose header is not kept')
         const key = `${effect.message.view}/${effect.message.seq}/${effect.message.block.hash}`
-        const frame = this.#frames.get(key) ?? encodeProposal(effect.message, parts)
-        this.#keepFrame(effect.message, frame)
+        let frame = this.#frames.get(key)
+        if (frame === undefined) {
+          frame = encodeProposal(effect.message, parts)
+          this.#keepFrame(effect.message, frame)
+          links.gossip(frame)
+        }
         return links.push(effect.to, frame)
       }
       case 'acknowledge':

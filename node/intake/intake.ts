@@ -41,6 +41,8 @@ export type IntakeDependencies = {
   publish(topic: TransactionTopic, piece: Uint8Array): Promise<unknown>
   /** A transaction came into the pool. */
   arrived(): void
+  /** A transaction that was submitted here came into the pool. */
+  submitted(transaction: Transaction): void
   /** Lets the process do what else is due. */
   breathe(): Promise<void>
 }
@@ -96,13 +98,18 @@ export class Intake {
     const { codes, transactions } = await this.#take(encoded)
     codes.forEach((code, i) => {
       const transaction = transactions[i]
-      if (code === 'OK' && transaction !== undefined) this.#gather(transaction)
+      if (code !== 'OK' || transaction === undefined) return
+      this.#gather(transaction)
+      this.#deps.submitted(transaction)
     })
     return codes
   }
 
-  /** A gossiped piece of transactions. `malformed`: not a piece at all. Else their codes; GOSSIP_TOPIC is one of another topic. */
-  async receive(topic: TransactionTopic, piece: Uint8Array): Promise<Code[] | 'malformed'> {
+  /**
+   * A piece of transactions, gossiped or (no topic) handed over by a member. `malformed`: not a piece at all. Else their codes; GOSSIP_TOPIC is one
+   * of another topic.
+   */
+  async receive(topic: TransactionTopic | undefined, piece: Uint8Array): Promise<Code[] | 'malformed'> {
     let encoded: readonly Uint8Array[]
     try {
       encoded = pieceCodec.from(decodeCbor(piece), 'piece')

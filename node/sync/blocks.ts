@@ -15,10 +15,12 @@ import type { SignedTransaction } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
+import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
 import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog } from '../consensus/driver.ts'
+import { isAlthingError } from '../errors.ts'
 import { decodeBody } from '../executor/body.ts'
-import type { CommittedBlock, Executor } from '../executor/executor.ts'
+import type { BuiltBlock, CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
@@ -54,16 +56,21 @@ export type BlocksDependencies = {
   readonly network: Pick<Network, 'request' | 'linkedPeers'>
   readonly verifier: Verifier
   readonly log: DriverLog
-  committed(blocks: readonly CommittedBlock[]): void
+  /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
+  committed(blocks: readonly CommittedBlock[], view: number | null): void
   evidence(evidence: Evidence): void
 }
 
 /** How long one peer may take to answer before another is asked. */
 const ASK_TIMEOUT_MS = 5_000
+/** Between two attempts to write a block to a full disk. */
+const DISK_RETRY_MS = 1000
 /** Between two rounds of asking when nobody had it. */
 const RETRY_MS = 100
-/** Rounds of asking for one thing before it is given up; it is asked for again when it is needed again. */
-const ROUNDS_MAX = 50
+/** Rounds of asking for headers at heights that the chain has passed. */
+const PASSED_ROUNDS_MAX = 20
+/** The pause after a round in which nobody had it: longer each time, so that what nobody has costs little. */
+const pauseOf = (round: number): number => Math.min(RETRY_MS / 4 + round * RETRY_MS, 2000)
 
 /** Carries out the duties for one era. */
 export class Blocks implements BlockDuties {
@@ -74,6 +81,7 @@ export class Blocks implements BlockDuties {
   #lastBuiltAt: number
   #catchingUp: Promise<void> | undefined
   #target = 0
+  #diskFull = false
   #stopped = false
 
   constructor(options: BlocksOptions, deps: BlocksDependencies) {
@@ -96,14 +104,15 @@ export class Blocks implements BlockDuties {
     proposal: Proposal,
     { sealed, transactionIds }: ProposalParts & { readonly sealed: SealedHeader },
   ): Promise<boolean> {
-    const { executor, clock, log } = this.#deps
+    const { executor, log } = this.#deps
     if (executor.knows(sealed.hash)) return true
     const holders = [proposal.view % this.#options.members.length]
-    const transactions = await this.#transactions(sealed.hash, transactionIds, holders)
+    const { height } = sealed.header
+    const transactions = await this.#transactions(sealed.hash, height, transactionIds, holders)
     if (transactions === null) return false
     await this.#known(toHex(sealed.header.parent))
-    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
-      const code = await executor.validateInSteps(sealed, transactions, clock.now(), breathe)
+    while (this.#isAbove(height)) {
+      const code = await this.#validateWhenThereIsRoom(sealed, transactions)
       if (code === null) {
         this.#wake(toHex(sealed.hash))
         return true
@@ -118,8 +127,24 @@ export class Blocks implements BlockDuties {
     return false
   }
 
+  /** Blocks that wait for their commit are bounded; a further one waits until one of them is committed. */
+  async #validateWhenThereIsRoom(
+    sealed: SealedHeader,
+    transactions: readonly SignedTransaction[],
+  ): Promise<Code | null> {
+    const { executor, clock } = this.#deps
+    for (;;) {
+      try {
+        return await executor.validateInSteps(sealed, transactions, clock.now(), breathe)
+      } catch (error) {
+        if (!isAlthingError(error, 'EXECUTOR_FULL') || this.#stopped) throw error
+        await this.#pause(RETRY_MS)
+      }
+    }
+  }
+
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
-    const { executor, pool, clock, log } = this.#deps
+    const { pool, clock, log } = this.#deps
     await this.#known(parent)
     const under = this.#uncommittedIds(parent)
     while (!cancelled() && !this.#stopped) {
@@ -131,7 +156,7 @@ export class Blocks implements BlockDuties {
         continue
       }
       const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
-      const built = await executor.buildInSteps(fromHex(parent), signed, clock.now(), breathe)
+      const built = await this.#buildWhenThereIsRoom(fromHex(parent), signed)
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
@@ -149,13 +174,28 @@ export class Blocks implements BlockDuties {
     return null
   }
 
+  async #buildWhenThereIsRoom(
+    parent: Uint8Array,
+    transactions: readonly SignedTransaction[],
+  ): Promise<BuiltBlock | 'BLOCK_PARENT'> {
+    const { executor, clock } = this.#deps
+    for (;;) {
+      try {
+        return await executor.buildInSteps(parent, transactions, clock.now(), breathe)
+      } catch (error) {
+        if (!isAlthingError(error, 'EXECUTOR_FULL') || this.#stopped) throw error
+        await this.#pause(RETRY_MS)
+      }
+    }
+  }
+
   async fetchProposal(
     slot: Slot,
     holders: readonly MemberIndex[],
   ): Promise<{ from: MemberIndex; frame: Uint8Array } | null> {
     // The proposal itself is mostly on its way already.
     await this.#pause(RETRY_MS)
-    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+    for (let round = 0; this.#isAbove(slot.height); round++) {
       if (this.#deps.executor.knows(fromHex(slot.hash))) return null
       for (const from of holders) {
         if (from === this.#options.me) continue
@@ -165,13 +205,14 @@ export class Blocks implements BlockDuties {
         )
         if (frame !== null && frame.length > 0) return { from, frame }
       }
-      await this.#pause(RETRY_MS)
+      await this.#pause(pauseOf(round))
     }
     return null
   }
 
-  async fetchHeaders(hash: string, _height: number): Promise<readonly Block[]> {
-    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+  async fetchHeaders(hash: string, height: number): Promise<readonly Block[]> {
+    // Also of a height that the chain has passed: a conflicting block is compared by its headers.
+    for (let round = 0; !this.#stopped && (round < PASSED_ROUNDS_MAX || this.#isAbove(height)); round++) {
       for (const from of this.#others()) {
         const found = await this.#attempt(from, (peer) =>
           ask(
@@ -186,7 +227,7 @@ export class Blocks implements BlockDuties {
         const headers = found === null ? [] : linked(fromHex(hash), found)
         if (headers.length > 0) return headers.map(blockOf)
       }
-      await this.#pause(RETRY_MS)
+      await this.#pause(pauseOf(round))
     }
     return []
   }
@@ -199,7 +240,7 @@ export class Blocks implements BlockDuties {
     if (this.#stopped) return
     const { era } = this.#options
     const encoded = encodeAs(certificateCodec, toWireCertificate(era, certificate))
-    if (executor.knows(hash)) this.#publish(await executor.commit(hash, encoded))
+    if (executor.knows(hash)) this.#publish(await this.#commitWhenThereIsSpace(hash, encoded), certificate.view)
   }
 
   assurance(certificate: Certificate): void {
@@ -213,6 +254,11 @@ export class Blocks implements BlockDuties {
 
   evidence(evidence: Evidence): void {
     this.#deps.evidence(evidence)
+  }
+
+  /** Whether something of `height` is still worth asking for: nothing is given up before the chain has passed it. */
+  #isAbove(height: number): boolean {
+    return !this.#stopped && this.#deps.executor.head.height < height
   }
 
   /** Fetches committed blocks until the head is at `height`. One loop runs; a later, higher target prolongs it. */
@@ -241,7 +287,7 @@ export class Blocks implements BlockDuties {
 
   /** Takes the next blocks from one peer. What it sends is committed only up to the last block with a certificate that verifies. */
   async #blocksFrom(peer: PublicKeyHex): Promise<void> {
-    const { executor, network, verifier, clock } = this.#deps
+    const { executor, network, verifier } = this.#deps
     const sent = await ask(
       network,
       peer,
@@ -257,35 +303,58 @@ export class Blocks implements BlockDuties {
         if (typeof bodies === 'string') return
         const transactions = await this.#signed(bodies)
         if (transactions === null) return
-        if ((await executor.validateInSteps(sealed, transactions, clock.now(), breathe)) !== null) return
+        if ((await this.#validateWhenThereIsRoom(sealed, transactions)) !== null) return
         this.#wake(toHex(sealed.hash))
       }
       if (certificate === null) continue
       const verified = verifier.certificate(decodeAs(certificateCodec, certificate))
       if (!verified.ok || verified.certificate.hash !== toHex(sealed.hash) || verified.certificate.kind !== 'commit')
         return
-      this.#publish(await executor.commit(sealed.hash, certificate))
+      this.#publish(await this.#commitWhenThereIsSpace(sealed.hash, certificate), null)
     }
   }
 
-  #publish(blocks: readonly CommittedBlock[]): void {
+  /** A full disk is waited out: what is committed stays, the node goes on reading, and says so. */
+  async #commitWhenThereIsSpace(hash: Uint8Array, certificate: Uint8Array): Promise<CommittedBlock[]> {
+    const { executor, log } = this.#deps
+    for (;;) {
+      try {
+        const committed = await executor.commit(hash, certificate)
+        this.#diskFull = false
+        return committed
+      } catch (error) {
+        if (!isAlthingError(error, 'STORE_DISK_FULL') || this.#stopped) throw error
+        if (!this.#diskFull) log.warn({ error: error.message }, 'the disk is full: reading only until there is space')
+        this.#diskFull = true
+        await this.#pause(DISK_RETRY_MS)
+      }
+    }
+  }
+
+  /** Whether blocks wait for space on the disk. */
+  get diskFull(): boolean {
+    return this.#diskFull
+  }
+
+  #publish(blocks: readonly CommittedBlock[], view: number | null): void {
     if (blocks.length === 0) return
     for (const { sealed, transactionIds } of blocks) {
       this.#deps.pool.onCommitted(transactionIds.map(toHex), sealed.header.time)
       this.#wake(toHex(sealed.hash))
     }
-    this.#deps.committed(blocks)
+    this.#deps.committed(blocks, view)
   }
 
   /** The transactions of a proposed block, in order: from the pool, the rest from members that have it; null if given up. */
   async #transactions(
     block: Uint8Array,
+    height: number,
     ids: readonly Uint8Array[],
     holders: readonly MemberIndex[],
   ): Promise<readonly SignedTransaction[] | null> {
     const { pool } = this.#deps
     const found = new Map<string, SignedTransaction>()
-    for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
+    for (let round = 0; this.#isAbove(height); round++) {
       const missing: Uint8Array[] = []
       for (const id of ids) {
         const key = toHex(id)
@@ -314,7 +383,7 @@ export class Blocks implements BlockDuties {
         for (const item of signed ?? []) found.set(toHex(item.transaction.id), item)
         if (bodies.length > 0) break
       }
-      if (found.size < ids.length) await this.#pause(RETRY_MS / 4)
+      if (found.size < ids.length) await this.#pause(pauseOf(round))
     }
     return null
   }
