@@ -164,6 +164,18 @@ export const clientCommand = (parent: Command, name: string): Command =>
     )
     .option('--as <key>', 'API key in whose name to act, where this home makes the token')
 
+/** Option of commands that write. */
+export type WaitOptions = { wait?: boolean }
+
+/** Adds `--wait` to a command that writes. */
+export const addWait = (command: Command): Command =>
+  command.option('--wait', 'wait until the transaction is committed, 20 s at most')
+
+/** The part of the query that `--wait` stands for. */
+export const waitQuery = ({ wait }: WaitOptions): { wait: string | undefined } => ({
+  wait: wait === true ? 'committed' : undefined,
+})
+
 function parseUrl(text: string): string {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
@@ -215,7 +227,8 @@ async function tokenFrom(file: string): Promise<string> {
   throw new CommandError('TOKEN_MALFORMED', EXIT.badData, `${file} does not hold a token`)
 }
 
-async function subjectOf(context: CommandContext, wanted: string | undefined): Promise<string> {
+/** Name of the API key `wanted`, else of the one that stands for this home. CommandError KEY_FILE_MISSING. */
+export async function subjectOf(context: CommandContext, wanted: string | undefined): Promise<string> {
   const names = await apiKeyNames(context.home)
   const name = wanted ?? (names.includes('admin') ? 'admin' : names[0])
   if (name !== undefined && names.includes(name)) return name

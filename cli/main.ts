@@ -8,6 +8,7 @@ import { registerBlock } from './block.ts'
 import { registerCompletion } from './completion.ts'
 import { registerConfig } from './config.ts'
 import { CommandContext, type Surroundings } from './context.ts'
+import { registerDb } from './db.ts'
 import { registerDevice } from './device.ts'
 import { describeError, EXIT } from './failure.ts'
 import { registerInit } from './init.ts'
@@ -39,6 +40,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerDb,
   registerCompletion,
   registerVersion,
 ]

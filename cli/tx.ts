@@ -4,7 +4,7 @@ import { CborError } from '../protocol/cbor.ts'
 import { LIMITS } from '../protocol/limits.ts'
 import { decodeTransaction } from '../protocol/transaction.ts'
 import { showAnswer } from './answers.ts'
-import { type ClientOptions, clientCommand, clientOf } from './client.ts'
+import { addWait, type ClientOptions, clientCommand, clientOf, type WaitOptions, waitQuery } from './client.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { readBytes } from './files.ts'
@@ -19,14 +19,15 @@ export function registerTx(program: Command, context: CommandContext): void {
       const client = await clientOf(context, options, 'read')
       showAnswer(context.output, await client.json({ segments: ['transactions', id] }))
     })
-  clientCommand(tx, 'submit')
+  addWait(clientCommand(tx, 'submit'))
     .argument('<file>', 'file with the signed transaction (CBOR)')
     .description('submit a signed transaction')
-    .action(async (file: string, options: ClientOptions) => {
+    .action(async (file: string, options: ClientOptions & WaitOptions) => {
       const bytes = await readBytes(file, LIMITS.transactionBytesMax)
       checkShape(bytes, file)
       const client = await clientOf(context, options, 'write')
-      const request = { method: 'POST', segments: ['transactions'], body: { bytes, type: 'application/cbor' } } as const
+      const body = { bytes, type: 'application/cbor' }
+      const request = { method: 'POST', segments: ['transactions'], body, query: waitQuery(options) } as const
       showAnswer(context.output, await client.json(request))
     })
 }

@@ -16,12 +16,14 @@ import { publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, memberIndex, quorumSizes } from '../protocol/members.ts'
+import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
 import { type Code, VERDICTS } from '../protocol/verdict.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
 import { AlthingError, isAlthingError } from './errors.ts'
+import { decodeBody } from './executor/body.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import { Handing } from './intake/handing.ts'
@@ -82,6 +84,38 @@ export async function createDataDirectory(dataDirectory: string, genesis: Genesi
     await store.close()
   }
   await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0))
+}
+
+/**
+ * Walks the ledger of a stopped member: its height, and what is wrong with it, each a sentence. Throws AlthingError STORE_LOCKED, STORE_MISSING,
+ * STORE_CORRUPT, STORE_WRONG_CHAIN.
+ */
+export async function checkDataDirectory(
+  dataDirectory: string,
+  genesis: Genesis,
+  idOf: (transaction: Uint8Array) => Uint8Array,
+): Promise<{ height: number; problems: readonly string[] }> {
+  installNativePrimitives()
+  const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'open' })
+  try {
+    const ledger = openLedger(store, { chainId: chainIdOf(genesis) })
+    const problems = await ledger.check({
+      transactionIdsOf(body) {
+        const transactions = decodeBody(body)
+        if (typeof transactions === 'string') throw new Error(transactions)
+        return transactions.map(idOf)
+      },
+      async stateRootOf(leaves) {
+        const tree = new StateTree()
+        const all: StateLeaf[] = []
+        for await (const leaf of leaves) all.push(leaf)
+        return tree.rootHash(tree.build(all))
+      },
+    })
+    return { height: ledger.committedHeight, problems }
+  } finally {
+    await store.close()
+  }
 }
 
 type Parts = {

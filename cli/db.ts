@@ -1,0 +1,32 @@
+/** Stage: the operator. `althing db check`: walks the whole database of a stopped node and says what is wrong. Changes nothing. */
+import { join } from 'node:path'
+import type { Command } from 'commander'
+import { inHome } from '../config/home.ts'
+import { decodeTransaction } from '../protocol/transaction.ts'
+import type { CommandContext } from './context.ts'
+import { EXIT } from './failure.ts'
+import { show } from './output.ts'
+
+/** `althing db`. */
+export function registerDb(program: Command, context: CommandContext): void {
+  const db = program.command('db').description('look after the database of a stopped node')
+  db.command('check')
+    .description('check that the database is one whole ledger: every header, body, index and the state; exit 2 if not')
+    .action(() => check(context))
+}
+
+async function check(context: CommandContext): Promise<void> {
+  const { config } = await context.config()
+  const genesis = await context.genesis()
+  const directory = inHome(context.home, config.node.dataDir)
+  const { checkDataDirectory } = await import('../node/main.ts')
+  context.output.remark(`althing: checking ${join(directory, 'ledger')}; a large ledger takes minutes`)
+  const { height, problems } = await checkDataDirectory(directory, genesis, (bytes) => decodeTransaction(bytes).id)
+  if (problems.length > 0) context.exitCode = EXIT.no
+  show(context.output, { whole: problems.length === 0, height, problems }, () =>
+    problems.length === 0
+      ? `whole: one ledger up to height ${height}`
+      : `${problems.length} problems up to height ${height}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\n` +
+        'what to do: move the ledger directory away (never data/signing) and start: the blocks are fetched from the other members',
+  )
+}
