@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts the command line. Old syntax and no static import on purpose: this file must run on any Node that knows ES modules, if only to
-// say which one is needed. An installed package has dist/; a checkout is run as it is, by type stripping.
+// say which one is needed. A checkout is run as it is, by type stripping, whatever an earlier build left in dist/; a package has dist/ only.
 var major = Number(process.versions.node.split('.')[0])
 if (!(major >= 24)) {
   process.stderr.write(
@@ -14,7 +14,7 @@ if (!(major >= 24)) {
     .then(function (fs) {
       var built = new URL('../dist/cli/main.js', import.meta.url)
       var source = new URL('../cli/main.ts', import.meta.url)
-      return import((fs.existsSync(built) ? built : source).href)
+      return import((fs.existsSync(source) ? source : built).href)
     })
     .then(function (cli) {
       return cli.runProcess()

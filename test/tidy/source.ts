@@ -66,7 +66,7 @@ export function readProject(root: string): Project {
     files[path] = readFileSync(join(root, path), 'utf8')
   }
   for (const entry of readdirSync(root, { withFileTypes: true }))
-    if (entry.isFile() && /\.(?:ts|md|json)$/.test(entry.name)) read(entry.name)
+    if (entry.isFile() && /\.(?:ts|md)$|^package\.json$/.test(entry.name)) read(entry.name)
     else if (entry.isDirectory() && FOLDERS.includes(entry.name))
       for (const path of readdirSync(join(root, entry.name), { recursive: true, encoding: 'utf8' }))
         if (/\.(?:ts|md)$/.test(path)) read(`${entry.name}/${path.replaceAll('\\', '/')}`)
