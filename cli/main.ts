@@ -16,6 +16,7 @@ import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
+import { registerTestnet } from './testnet.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
 import { registerVersion } from './version.ts'
@@ -39,6 +40,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerTestnet,
   registerCompletion,
   registerVersion,
 ]
