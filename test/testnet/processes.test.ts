@@ -122,10 +122,11 @@ describe('warden', () => {
        setInterval(() => {}, 1000)`,
     )
     const parent = spawn(process.execPath, [parentFile], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    cleanUp.push(async () => parent.kill('SIGKILL'))
     const text = await new Promise<string>((done) => parent.stdout.once('data', (data) => done(String(data))))
     const pids = JSON.parse(text) as number[]
     expect(pids.map(isAlive)).toEqual([true, true, true])
-    expect(stateOf(pids[2])).toBe('T')
+    expect(await until(() => stateOf(pids[2]) === 'T', 2000)).toBe(true)
     parent.kill('SIGKILL')
     expect(await until(() => !pids.some(isAlive), 10_000)).toBe(true)
   })
