@@ -61,21 +61,22 @@ export type LoadSource = { readonly api: () => Promise<ApiClient>; readonly secr
 
 const TICK_MS = 100
 const IN_FLIGHT_MAX = 8
+const LATEST_MAX = 200
 
 /** A constant load until it is stopped. */
 export class Load {
   readonly #chainId: Uint8Array
   readonly #sources: readonly LoadSource[]
   readonly #perTick: number
-  readonly #waiting = new Set<string>()
+  readonly #latest: string[] = []
   readonly #prefix = randomBytes(4).toString('hex')
   #timer: NodeJS.Timeout | undefined
   #owed = 0
   #turn = 0
   #inFlight = 0
   #counter = 0
-  /** Taken by a member; seen in a committed block; refused, or sent to a member that did not answer. */
-  readonly counts = { accepted: 0, committed: 0, refused: 0 }
+  /** Taken by a member; refused, or sent to a member that did not answer. */
+  readonly counts = { accepted: 0, refused: 0 }
 
   /** `perSecond` transactions, in turn to each of `sources`. */
   constructor(chainId: Uint8Array, sources: readonly LoadSource[], perSecond: number) {
@@ -84,14 +85,9 @@ export class Load {
     this.#perTick = (perSecond * TICK_MS) / 1000
   }
 
-  /** Whether `id` was taken and has not been seen committed. */
-  has(id: string): boolean {
-    return this.#waiting.has(id)
-  }
-
-  /** `id` was seen in a committed block. */
-  committed(id: string): void {
-    if (this.#waiting.delete(id)) this.counts.committed += 1
+  /** Ids of the transactions that were taken last, `LATEST_MAX` at most, the newest last. */
+  get latest(): readonly string[] {
+    return this.#latest
   }
 
   start(): void {
@@ -127,7 +123,8 @@ export class Load {
         ({ accepted }) => {
           this.counts.accepted += accepted.length
           this.counts.refused += count - accepted.length
-          for (const id of accepted) this.#waiting.add(id)
+          this.#latest.push(...accepted)
+          if (this.#latest.length > LATEST_MAX) this.#latest.splice(0, this.#latest.length - LATEST_MAX)
         },
         () => {
           this.counts.refused += count

@@ -138,3 +138,17 @@ export function readTransaction(value: unknown): {
     committedAt: numberOf(root['committedAt']),
   }
 }
+
+/** Reports of a device on the chain, from its JSON: how many, and of the last one its height and the device's claim of its time (ms). */
+export function readReports(value: unknown): {
+  readonly count: number
+  readonly lastHeight: number | undefined
+  readonly observedAt: number | undefined
+} {
+  const reports = objectOf(objectOf(value)['reports'])
+  return {
+    count: numberOf(reports['count']) ?? 0,
+    lastHeight: numberOf(reports['lastHeight']),
+    observedAt: numberOf(reports['observedAt']),
+  }
+}

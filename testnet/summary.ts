@@ -4,7 +4,7 @@
  */
 import { compareChains } from './checker.ts'
 import { clockText } from './plan.ts'
-import type { HeaderView } from './status.ts'
+import { type HeaderView, readTransaction } from './status.ts'
 import { type Testnet, until } from './testnet.ts'
 
 /** A testnet's end, as `--json` prints it. Times in ms. */
@@ -30,7 +30,13 @@ export type Summary = {
     readonly reports: number
     readonly restarts: number
   }[]
-  readonly load: { readonly accepted: number; readonly committed: number; readonly refused: number } | null
+  readonly load: {
+    readonly accepted: number
+    readonly refused: number
+    /** How many of those accepted last were looked for, and how many of them a running member does not have. */
+    readonly searched: number
+    readonly missing: number
+  } | null
 }
 
 /** What one member had to show at the end. `shouldRun`: nobody asked for it to be gone or paused. */
@@ -102,14 +108,16 @@ export async function summarise(testnet: Testnet, patienceMs: number): Promise<S
   const longest = ends.reduce((a, b) => (b.headers.length > a.headers.length ? b : a))
   const reader = running.find(({ process }) => process.name === longest.name)
   const lastHeight = longest.headers.at(-1)?.height ?? testnet.startHeight
-  if (reader !== undefined && !(await testnet.readReports(reader.client, lastHeight, patienceMs)))
-    reasons.push('not all blocks could be searched for reports in time')
+  if (reader !== undefined) await testnet.readReports(reader.client)
   for (const { process } of testnet.rtus) {
     if (process.state === 'ended') reasons.push(`${process.name} ended by itself (${process.ending})`)
-    if (process.state === 'running' && testnet.reportsOf(process.name).reports === 0)
+    if (process.state === 'running' && testnet.reportsOf(process.name).count === 0)
       reasons.push(`no report of ${process.name} is on the chain`)
   }
-  const { accepted, committed, refused } = testnet.load.counts
+  const load = await loadOf(testnet, running, patienceMs)
+  // Who was killed may have been the only one that held a transaction it took.
+  if (load !== null && load.missing > 0 && testnet.members.every(({ process }) => process.restarts === 0))
+    reasons.push(`${load.missing} of the last ${load.searched} transactions of the load are not on every member`)
   return {
     ok: reasons.length === 0,
     reasons,
@@ -127,11 +135,30 @@ export async function summarise(testnet: Testnet, patienceMs: number): Promise<S
     rtus: testnet.rtus.map(({ process }) => ({
       name: process.name,
       state: process.state,
-      reports: testnet.reportsOf(process.name).reports,
+      reports: testnet.reportsOf(process.name).count,
       restarts: Math.max(0, process.restarts),
     })),
-    load: accepted + refused > 0 ? { accepted, committed, refused } : null,
+    load,
   }
+}
+
+// The last transactions of the load, looked for on every running member.
+async function loadOf({ load }: Testnet, running: Testnet['members'], patienceMs: number): Promise<Summary['load']> {
+  const { accepted, refused } = load.counts
+  if (accepted + refused === 0) return null
+  const ids = load.latest
+  const isMissing = async (id: string): Promise<boolean> => {
+    const answers = await Promise.all(running.map(({ client }) => client.get(['transactions', id])))
+    return answers.some((answer) => readTransaction(answer).status !== 'committed')
+  }
+  let missing = [...ids]
+  await until(async () => {
+    const still: string[] = []
+    for (const id of missing) if (await isMissing(id)) still.push(id)
+    missing = still
+    return missing.length === 0
+  }, patienceMs)
+  return { accepted, refused, searched: ids.length, missing: missing.length }
 }
 
 /** The summary for people. */
@@ -152,6 +179,9 @@ export function summaryLines(summary: Summary): string[] {
   if (rtus.length > 0)
     lines.push(`reports on the chain: ${rtus.map(({ name, reports }) => `${name} ${reports}`).join(', ')}`)
   if (load !== null)
-    lines.push(`load: ${load.accepted} accepted, ${load.committed} seen committed, ${load.refused} refused`)
+    lines.push(
+      `load: ${load.accepted} accepted, ${load.refused} refused; ` +
+        `of the last ${load.searched} accepted, ${load.missing} are not committed everywhere`,
+    )
   return [...lines, ...summary.reasons.map((reason) => `reason: ${reason}`)]
 }

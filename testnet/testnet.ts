@@ -28,7 +28,7 @@ import {
 import { Load } from './load.ts'
 import { nameAdvice } from './plan.ts'
 import { ManagedProcess } from './processes.ts'
-import { ReportReader } from './reports.ts'
+import { readReports } from './status.ts'
 import type { ShownState, TestnetView } from './table.ts'
 import { Warden } from './warden.ts'
 
@@ -36,9 +36,12 @@ const BIN = fileURLToPath(new URL('../bin/althing.js', import.meta.url))
 /** The node's own deadline is 10 s. */
 const STOP_TIMEOUT_MS = 11_000
 const START_TIMEOUT_MS = 60_000
+/** Between two questions for the reports on the chain, ms. */
+const REPORTS_MS = 1000
 const TOKEN_LIFETIME_S = 12 * 3600
 
 type Member = { readonly place: MemberPlace; readonly process: ManagedProcess; readonly client: MemberClient }
+type ReportCount = ReturnType<typeof readReports>
 type Rtu = { readonly place: RtuPlace; readonly process: ManagedProcess }
 
 /** Waits until `holds`, asking every 50 ms; false after `timeoutMs`. */
@@ -61,7 +64,8 @@ export class Testnet {
   readonly notices: string[] = []
   /** Height from which this run counts: that of the chain when it began. */
   startHeight = 0
-  #reports: ReportReader
+  readonly #reports = new Map<string, ReportCount>()
+  #reportsReadAt = Number.NEGATIVE_INFINITY
   readonly #warden: Warden
   #view: TestnetView | undefined
   #stopping: Promise<void> | undefined
@@ -73,7 +77,6 @@ export class Testnet {
     this.load = load
     this.members = members
     this.rtus = places.rtus.map((place) => ({ place, process: processOf(places.folder, place.name, 'rtu', warden) }))
-    this.#reports = new ReportReader(places.rtus, 1, load)
   }
 
   /**
@@ -118,7 +121,6 @@ export class Testnet {
     await Promise.all(this.members.map((member) => this.#untilUp(member)))
     const heads = await Promise.all(this.members.map(({ client }) => client.status()))
     this.startHeight = Math.max(0, ...heads.map((head) => head?.height ?? 0))
-    this.#reports = new ReportReader(this.places.rtus, this.startHeight + 1, this.load)
     const [first] = this.members
     if (first !== undefined)
       await writeFile(
@@ -193,7 +195,7 @@ export class Testnet {
     let signed = this.#view?.signed
     if (best.status !== undefined && best.status.height > 0) {
       const { client } = this.#member(best.name)
-      await this.#reports.follow(client, best.status.height)
+      if (performance.now() - this.#reportsReadAt >= REPORTS_MS) await this.readReports(client)
       // The newest block may have been committed by its successor's certificate; then the one before has to do.
       for (const height of [best.status.height, best.status.height - 1]) {
         const names = height > 0 ? await client.signed(height) : []
@@ -209,14 +211,14 @@ export class Testnet {
       remainingMs,
       members,
       rtus: this.rtus.map(({ place, process }) => {
-        const { reports, lastHeight, lastAt } = this.#reports.of(place.name)
+        const { count, lastHeight, observedAt } = this.reportsOf(place.name)
         return {
           name: place.name,
           state: process.state,
           owner: place.owner,
-          reports,
+          reports: count,
           lastHeight,
-          lastAgeMs: lastAt === undefined ? undefined : now - lastAt,
+          lastAgeMs: observedAt === undefined ? undefined : now - observedAt,
         }
       }),
       signed,
@@ -229,14 +231,20 @@ export class Testnet {
     return process.state === 'running' && !this.#apiSeen.has(process.name) ? 'starting' : process.state
   }
 
-  /** Reads all reports up to `height`; false if that could not be done within `timeoutMs`. */
-  async readReports(client: MemberClient, height: number, timeoutMs: number): Promise<boolean> {
-    return until(() => this.#reports.follow(client, height), timeoutMs)
+  /** Asks `client` for the reports of all RTUs on its chain; what it does not answer stays as it was. */
+  async readReports(client: MemberClient): Promise<void> {
+    this.#reportsReadAt = performance.now()
+    await Promise.all(
+      this.rtus.map(async ({ place }) => {
+        const reports = readReports(await client.get(['devices', place.device]))
+        if (reports.count >= this.reportsOf(place.name).count) this.#reports.set(place.name, reports)
+      }),
+    )
   }
 
-  /** Reports of the RTU `name` on the chain, as far as they were read. */
-  reportsOf(name: string): ReturnType<ReportReader['of']> {
-    return this.#reports.of(name)
+  /** Reports of the RTU `name` on the chain, as they were read last. */
+  reportsOf(name: string): ReportCount {
+    return this.#reports.get(name) ?? { count: 0, lastHeight: undefined, observedAt: undefined }
   }
 
   /** Carries out what a second terminal asks for; `stop` is the caller's. Never rejects. */
