@@ -11,25 +11,38 @@ import { signTransaction, type Transaction } from '../protocol/transaction.ts'
 /** Bytes of a transaction of the load, the whole encoding. */
 export const LOAD_TRANSACTION_BYTES = 300
 
+// Values that do not compress, as sensor data that was compressed before: slices of one random piece.
+const NOISE = randomBytes(128 * 1024)
+/** `size:characters of the key` → bytes of the value that make a transaction of that size. */
+const valueBytesOf = new Map<string, number>()
+
 /**
- * A signed `kv.put` of exactly `size` bytes (200 … 60 000) that writes `key`. `validForMs` from now, an hour at most.
+ * A signed `kv.put` of exactly `size` bytes (200 … 60 000) that writes `key` (ASCII). It is valid for `validForMs` from now, an hour at most.
  */
 export function loadTransaction(
   { key, validForMs, size = LOAD_TRANSACTION_BYTES }: { key: string; validForMs: number; size?: number },
   chainId: Uint8Array,
   secretKey: Uint8Array,
 ): Transaction {
-  const draft = (valueBytes: number) => ({
-    kind: 'kv.put',
-    payload: [key, new Uint8Array(valueBytes)],
-    nonce: Uint8Array.from(randomBytes(16)),
-    validUntil: Date.now() + validForMs,
-  })
-  // What is around the value grows by a byte or two where the lengths take a longer form; the second round is exact.
-  let valueBytes = Math.max(0, size - 170 - key.length)
+  const shape = `${size}:${key.length}`
+  const signOne = (valueBytes: number): Transaction => {
+    const at = Math.floor(Math.random() * (NOISE.length - valueBytes))
+    const draft = {
+      kind: 'kv.put',
+      payload: [key, Uint8Array.from(NOISE.subarray(at, at + valueBytes))],
+      nonce: Uint8Array.from(randomBytes(16)),
+      validUntil: Date.now() + validForMs,
+    }
+    return signTransaction(draft, chainId, secretKey)
+  }
+  // What is around the value grows by a byte or two where the lengths take a longer form: found once for each shape.
+  let valueBytes = valueBytesOf.get(shape) ?? Math.max(0, size - 170 - key.length)
   for (let round = 0; round < 4; round++) {
-    const transaction = signTransaction(draft(valueBytes), chainId, secretKey)
-    if (transaction.bytes.length === size) return transaction
+    const transaction = signOne(valueBytes)
+    if (transaction.bytes.length === size) {
+      valueBytesOf.set(shape, valueBytes)
+      return transaction
+    }
     valueBytes += size - transaction.bytes.length
   }
   throw new RangeError(`no transaction of ${size} bytes with the key ${key}`)
