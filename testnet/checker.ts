@@ -126,14 +126,14 @@ export class Checker {
       chains.push({ name: witness.name, headers })
       findings.push(...this.#againstSeen(witness.name, headers))
       findings.push(...(await this.#againstClaims(witness)))
-      for (const [key, value] of this.#values) {
+      await inParallel(this.#values, async ([key, value]) => {
         const found = await witness.valueAt(key)
         if (found !== value)
           findings.push({
             code: 'VALUE_WRONG',
             sentence: `${witness.name}: entry ${key} is ${found ?? 'absent'}, committed was ${value.slice(0, 24)}`,
           })
-      }
+      })
     }
     return [...findings, ...compareChains(chains)]
   }
@@ -162,8 +162,13 @@ export class Checker {
 
   async #againstClaims(witness: Witness): Promise<Finding[]> {
     const findings: Finding[] = []
-    const blocks = new Map<number, ReadonlySet<string>>()
-    for (const claim of this.#claims.values()) {
+    const blocks = new Map<number, Promise<ReadonlySet<string>>>()
+    const idsAt = (height: number): Promise<ReadonlySet<string>> => {
+      const ids = blocks.get(height) ?? witness.transactionIds(height).then((list) => new Set(list))
+      blocks.set(height, ids)
+      return ids
+    }
+    await inParallel(this.#claims.values(), async (claim) => {
       const id = claim.id.slice(0, 12)
       const place = await witness.placeOf(claim.id)
       if (place === undefined)
@@ -176,16 +181,23 @@ export class Checker {
           code: 'ACKNOWLEDGED_MOVED',
           sentence: `${witness.name} has transaction ${id} at height ${place.height}, ${claim.member} had said ${claim.height}`,
         })
-      else {
-        const ids = blocks.get(place.height) ?? new Set(await witness.transactionIds(place.height))
-        blocks.set(place.height, ids)
-        if (!ids.has(claim.id))
-          findings.push({
-            code: 'NOT_IN_BLOCK',
-            sentence: `${witness.name} says that transaction ${id} is in block ${place.height}, but the block does not list it`,
-          })
-      }
-    }
+      else if (!(await idsAt(place.height)).has(claim.id))
+        findings.push({
+          code: 'NOT_IN_BLOCK',
+          sentence: `${witness.name} says that transaction ${id} is in block ${place.height}, but the block does not list it`,
+        })
+    })
     return findings
   }
+}
+
+/** Questions to one member at the same time. */
+const PARALLEL = 16
+
+async function inParallel<T>(items: Iterable<T>, ask: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items].reverse()
+  const worker = async (): Promise<void> => {
+    for (let item = queue.pop(); item !== undefined; item = queue.pop()) await ask(item)
+  }
+  await Promise.all(Array.from({ length: PARALLEL }, worker))
 }

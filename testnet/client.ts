@@ -10,6 +10,7 @@ import { inHome } from '../config/home.ts'
 import { CONFIG_CHARACTERS_MAX, parseNodeConfig } from '../config/nodeConfig.ts'
 import { readTokenSecret } from '../config/tokenSecret.ts'
 import { AlthingError, isAlthingError } from '../node/errors.ts'
+import type { Witness } from './checker.ts'
 import { API_KEY, homeIn, type MemberPlace } from './homes.ts'
 import {
   type HeaderView,
@@ -18,6 +19,7 @@ import {
   readPage,
   readSigned,
   readStatus,
+  readTransaction,
   readTransactionIds,
 } from './status.ts'
 
@@ -118,3 +120,18 @@ export class MemberClient {
     }
   }
 }
+
+/** A member as the checker asks it. `namespaceOf` says in whose namespace (address, hexadecimal) the entry `key` was written. */
+export const witnessOf = (client: MemberClient, namespaceOf: (key: string) => string): Witness => ({
+  name: client.name,
+  headers: () => client.headers(),
+  async placeOf(id) {
+    const { status, height, block } = readTransaction(await client.get(['transactions', id]))
+    return status === 'committed' && height !== undefined ? { height, block } : undefined
+  },
+  transactionIds: (height) => client.transactionIds(height),
+  async valueAt(key) {
+    const entry = (await client.get(['kv', namespaceOf(key), key])) as { value?: unknown } | undefined
+    return typeof entry?.value === 'string' ? Buffer.from(entry.value, 'base64').toString('hex') : undefined
+  },
+})
