@@ -98,7 +98,8 @@ describe('althing testnet as people run it', () => {
   it('--dir is kept, and the next run goes on with the same chain; another shape is refused', async () => {
     const folder = join(tmpdir(), `althing-kept-${process.pid}`)
     cleanUp.push(() => rm(folder, { recursive: true, force: true }))
-    const words = ['--members', '1', '--rtus', '0', '--for', '5s', '--json', '--dir', folder]
+    // A member that restarts signs nothing at first, so that the second run takes one change of view more.
+    const words = ['--members', '1', '--rtus', '0', '--for', '9s', '--json', '--dir', folder]
     const first = await start(...words)
     expect((await first.ended()).code).toBe(0)
     const before = JSON.parse(first.stdout) as Summary
