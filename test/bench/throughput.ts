@@ -186,7 +186,17 @@ export async function saturate(
   const all = await until(() => committed >= accepted, 60_000)
   done = true
   await polling
-  if (!all) throw new Error(`${accepted - committed} transactions were accepted and not committed within 60 s`)
+  if (!all) {
+    const states = await Promise.all(
+      members.map(async ({ place, client }) => {
+        const status = await client.status()
+        return `${place.name}: height ${status?.height}, view ${status?.view}, pool ${status?.pool}, ${status?.standstill?.sentence ?? 'moving'}`
+      }),
+    )
+    throw new Error(
+      `${accepted - committed} of ${accepted} accepted transactions were not committed within 60 s\n  ${states.join('\n  ')}\n  refused: ${JSON.stringify(refused)}`,
+    )
+  }
   // Beginning and end are left out: there the network is not full.
   const from = samples.find((one) => one.committed >= accepted * 0.1) ?? samples[0]
   const to = samples.find((one) => one.committed >= accepted * 0.95) ?? samples.at(-1)
