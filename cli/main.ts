@@ -17,6 +17,7 @@ import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
+import { registerTestnet } from './testnet.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
 import { registerVersion } from './version.ts'
@@ -41,6 +42,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerKv,
   registerProof,
   registerDb,
+  registerTestnet,
   registerCompletion,
   registerVersion,
 ]

@@ -1,0 +1,158 @@
+import { describe, expect, it } from 'vitest'
+import { Checker, compareChains, type Witness } from '../../testnet/checker.ts'
+import type { HeaderView } from '../../testnet/status.ts'
+import { judge, type MemberEnd } from '../../testnet/summary.ts'
+
+const header = (height: number, fork = ''): HeaderView => ({
+  height,
+  hash: `h${height}${fork}`,
+  parent: `h${height - 1}`,
+  stateRoot: `s${height}${fork}`,
+  transactionCount: 1,
+})
+const chain = (to: number, from = 1): HeaderView[] => Array.from({ length: to - from + 1 }, (_, i) => header(from + i))
+
+const witness = (over: Partial<Witness> = {}): Witness => ({
+  name: 'north',
+  headers: async () => chain(5),
+  placeOf: async () => ({ height: 3, block: 'h3' }),
+  transactionIds: async () => ['tx'],
+  valueAt: async () => 'aa',
+  ...over,
+})
+const claim = { id: 'tx', member: 'south', height: 3, block: 'h3' }
+const codes = (findings: readonly { code: string }[]): string[] => findings.map(({ code }) => code)
+
+describe('chains', () => {
+  it('chains: equal ones, shorter ones and empty ones say nothing', () => {
+    const chains = [
+      { name: 'a', headers: chain(5) },
+      { name: 'b', headers: chain(3) },
+      { name: 'c', headers: [] },
+    ]
+    expect(compareChains(chains)).toEqual([])
+  })
+
+  it('chains: another hash or another state at one height is a FORK that names both', () => {
+    const other = [...chain(2), header(3, 'x')]
+    const [fork] = compareChains([
+      { name: 'a', headers: chain(3) },
+      { name: 'b', headers: other },
+    ])
+    expect(fork).toMatchObject({ code: 'FORK' })
+    expect(fork?.sentence).toMatch(/^b and a committed different blocks at height 3/)
+    const state = [...chain(2), { ...header(3), stateRoot: 'other' }]
+    expect(
+      codes(
+        compareChains([
+          { name: 'a', headers: chain(3) },
+          { name: 'b', headers: state },
+        ]),
+      ),
+    ).toEqual(['FORK'])
+  })
+
+  it('chains: a block that does not name the one before is PARENT_BROKEN', () => {
+    const headers = [header(1), { ...header(2), parent: 'elsewhere' }]
+    expect(codes(compareChains([{ name: 'a', headers }]))).toEqual(['PARENT_BROKEN'])
+  })
+})
+
+describe('checker', () => {
+  it('checker: what was acknowledged and is there everywhere is no finding', async () => {
+    const checker = new Checker()
+    checker.acknowledged(claim)
+    checker.acknowledged({ ...claim, member: 'west' })
+    checker.saw('north', 3, 'h3')
+    checker.wrote('ns/key', 'aa')
+    expect(await checker.verdict([witness(), witness({ name: 'south' })])).toEqual([])
+    expect(checker.acknowledgedCount).toBe(1)
+  })
+
+  it('checker: a transaction that a member does not have any more → ACKNOWLEDGED_LOST', async () => {
+    const checker = new Checker()
+    checker.acknowledged(claim)
+    expect(codes(await checker.verdict([witness({ placeOf: async () => undefined })]))).toEqual(['ACKNOWLEDGED_LOST'])
+  })
+
+  it('checker: a transaction in another block than was said → ACKNOWLEDGED_MOVED, at the end and at once', async () => {
+    const checker = new Checker()
+    checker.acknowledged(claim)
+    expect(codes(await checker.verdict([witness({ placeOf: async () => ({ height: 4, block: 'h4' }) })]))).toEqual([
+      'ACKNOWLEDGED_MOVED',
+    ])
+    const contradicted = new Checker()
+    contradicted.acknowledged(claim)
+    contradicted.acknowledged({ ...claim, member: 'west', height: 4 })
+    expect(codes(await contradicted.verdict([witness()]))).toEqual(['ACKNOWLEDGED_MOVED'])
+  })
+
+  it('checker: a transaction that its block does not list → NOT_IN_BLOCK', async () => {
+    const checker = new Checker()
+    checker.acknowledged(claim)
+    expect(codes(await checker.verdict([witness({ transactionIds: async () => ['other'] })]))).toEqual(['NOT_IN_BLOCK'])
+  })
+
+  it('checker: a value that is absent or another → VALUE_WRONG', async () => {
+    const checker = new Checker()
+    checker.wrote('ns/key', 'aa')
+    expect(codes(await checker.verdict([witness({ valueAt: async () => undefined })]))).toEqual(['VALUE_WRONG'])
+    expect(codes(await checker.verdict([witness({ valueAt: async () => 'bb' })]))).toEqual(['VALUE_WRONG'])
+  })
+
+  it('checker: a block that was shown and is another now → BLOCK_CHANGED, by whomever it is shown', async () => {
+    const checker = new Checker()
+    checker.saw('north', 3, 'h3')
+    checker.saw('north', 3, 'h3x')
+    expect(codes(await checker.verdict([]))).toEqual(['BLOCK_CHANGED'])
+    const later = new Checker()
+    later.saw('south', 3, 'old')
+    expect(codes(await later.verdict([witness()]))).toEqual(['BLOCK_CHANGED'])
+  })
+
+  it('checker: a member that ends below what it has shown → HEIGHT_LOST; others may be behind', async () => {
+    const checker = new Checker()
+    checker.saw('north', 6, 'h6')
+    expect(codes(await checker.verdict([witness()]))).toEqual(['HEIGHT_LOST'])
+    expect(codes(await checker.verdict([witness({ name: 'south' })]))).toEqual([])
+  })
+
+  it('checker: silence is UNREACHABLE, not agreement', async () => {
+    expect(codes(await new Checker().verdict([witness({ headers: async () => [] })]))).toEqual(['UNREACHABLE'])
+  })
+})
+
+describe('summary', () => {
+  const end = (over: Partial<MemberEnd>): MemberEnd => ({
+    name: 'north',
+    state: 'running',
+    restarts: 0,
+    shouldRun: true,
+    ending: undefined,
+    headers: chain(5),
+    ...over,
+  })
+
+  it('summary: members that committed the same chain and grew are good, a few blocks apart too', () => {
+    const { reasons, common } = judge([end({}), end({ name: 'south', headers: chain(4) })], 0)
+    expect(reasons).toEqual([])
+    expect(common).toEqual({ height: 4, hash: 'h4', stateRoot: 's4' })
+  })
+
+  it('summary: whoever was killed on request is not judged; whoever ended by itself is the reason', () => {
+    expect(judge([end({}), end({ name: 'south', shouldRun: false, headers: [] })], 0).reasons).toEqual([])
+    expect(judge([end({}), end({ name: 'south', ending: 'exit code 70', headers: [] })], 0).reasons).toEqual([
+      'south ended by itself (exit code 70)',
+    ])
+  })
+
+  it('summary: no growth, no block, a fork, a laggard, and nobody at all are reasons', () => {
+    expect(judge([end({ headers: chain(5) })], 5).reasons).toEqual(['north did not grow beyond height 5'])
+    expect(judge([end({ headers: [] })], 0).reasons).toEqual(['north showed no block'])
+    expect(judge([end({}), end({ name: 'south', headers: [...chain(4), header(5, 'x')] })], 0).reasons).toHaveLength(1)
+    expect(judge([end({ headers: chain(50) }), end({ name: 'south', headers: chain(5) })], 0).reasons).toEqual([
+      'south ended at height 5, others at 50',
+    ])
+    expect(judge([end({ shouldRun: false })], 0).reasons).toHaveLength(1)
+  })
+})

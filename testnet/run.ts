@@ -1,0 +1,208 @@
+/**
+ * Stage: the operator. `althing testnet` from beginning to end: folder, processes, table, second terminal, signals, summary.
+ * Invariants: standard output carries data (the table, or with --json the summary alone), remarks go to standard error; however it ends, no
+ * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { CommandError, EXIT } from '../cli/failure.ts'
+import { type ControlAnswer, type ControlRequest, ControlServer, ensureRunFolder } from './control.ts'
+import { createHomes, readPlaces, type TestnetPlaces, tokenFileIn } from './homes.ts'
+import type { TestnetPlan } from './plan.ts'
+import { type Summary, summarise, summaryLines } from './summary.ts'
+import { compactLine, LiveArea, tableLines } from './table.ts'
+import { Testnet } from './testnet.ts'
+
+/** What `althing testnet` was asked for. */
+export type RunOptions = {
+  readonly plan: TestnetPlan
+  /** Folder to make or to resume; a fresh one that is removed at the end, if undefined. */
+  readonly folder: string | undefined
+  /** Ends by itself after this, ms. */
+  readonly forMs: number | undefined
+  /** Constant load, transactions per second. */
+  readonly loadPerSecond: number
+  readonly json: boolean
+}
+
+/** Where a run writes, and what its terminal is like. */
+export type RunTerminal = {
+  data(text: string): void
+  remark(text: string): void
+  /** Text that is written as it is, for the live table; undefined where nothing can be redrawn. */
+  readonly live: { write(text: string): void; size(): { columns: number; rows: number } } | undefined
+}
+
+const TABLE_MS = 500
+const LINE_MS = 5000
+const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+/** After the time is up, members may still be catching up. After Ctrl-C nobody wants to wait. */
+const PATIENCE_MS = 15_000
+const PATIENCE_AT_SIGNAL_MS = 2000
+
+/** Runs a testnet until its time is up, a signal or a second terminal ends it. The exit code: 0, 2, or 128 + signal. */
+export async function runTestnet(options: RunOptions, terminal: RunTerminal): Promise<number> {
+  const run = new Run(options, terminal)
+  return run.whole()
+}
+
+class Run {
+  readonly #options: RunOptions
+  readonly #terminal: RunTerminal
+  #signal: keyof typeof SIGNALS | undefined
+  #ending = false
+  #wake: () => void = () => undefined
+  #testnet: Testnet | undefined
+
+  constructor(options: RunOptions, terminal: RunTerminal) {
+    this.#options = options
+    this.#terminal = terminal
+  }
+
+  async whole(): Promise<number> {
+    const handlers = Object.keys(SIGNALS).map((name) => {
+      const signal = name as keyof typeof SIGNALS
+      const handler = (): void => this.#onSignal(signal)
+      process.on(signal, handler)
+      return () => process.off(signal, handler)
+    })
+    const { folder, remove } = await this.#folder()
+    let keep = false
+    try {
+      const places = await this.#places(folder)
+      const summary = await this.#between(places)
+      keep = summary?.ok === false
+      if (keep) this.#terminal.remark(`the logs are in ${join(folder, 'logs')}`)
+      return this.#signal !== undefined ? SIGNALS[this.#signal] : summary?.ok === true ? EXIT.ok : EXIT.no
+    } catch (error) {
+      keep = true
+      // Asked to end while it was starting: the failure to start is of no interest.
+      if (this.#signal !== undefined) return SIGNALS[this.#signal]
+      throw error
+    } finally {
+      if (remove && !(keep && this.#signal === undefined)) await rm(folder, { recursive: true, force: true })
+      for (const off of handlers) off()
+    }
+  }
+
+  #onSignal(signal: keyof typeof SIGNALS): void {
+    if (this.#signal !== undefined) {
+      // The second one: at once. The warden ends what this leaves.
+      void this.#testnet?.kill().finally(() => process.exit(SIGNALS[signal]))
+      if (this.#testnet === undefined) process.exit(SIGNALS[signal])
+      return
+    }
+    this.#signal = signal
+    this.#end()
+  }
+
+  #end(): void {
+    this.#ending = true
+    this.#wake()
+  }
+
+  async #folder(): Promise<{ folder: string; remove: boolean }> {
+    if (this.#options.folder !== undefined) return { folder: resolve(this.#options.folder), remove: false }
+    return { folder: await mkdtemp(join(await ensureRunFolder(), 'run-')), remove: true }
+  }
+
+  async #places(folder: string): Promise<TestnetPlaces> {
+    const there = await readPlaces(folder)
+    if (there === undefined) {
+      this.#terminal.remark(`making the homes of a new testnet in ${folder}`)
+      return createHomes(folder, this.#options.plan)
+    }
+    const { members, rtus } = this.#options.plan
+    if (members !== there.members.length || rtus !== there.rtus.length)
+      throw new CommandError(
+        'TESTNET_FOLDER',
+        EXIT.usage,
+        `the testnet in ${folder} has ${there.members.length} members and ${there.rtus.length} RTUs`,
+        { advice: 'Give these numbers, or another --dir.' },
+      )
+    this.#terminal.remark(`resuming the testnet in ${folder}`)
+    return there
+  }
+
+  async #between(places: TestnetPlaces): Promise<Summary | undefined> {
+    const { remark } = this.#terminal
+    const testnet = await Testnet.prepare(places, this.#options.loadPerSecond, () => {
+      remark('the warden of this testnet is gone, so it ends')
+      this.#end()
+    })
+    this.#testnet = testnet
+    let control: ControlServer | undefined
+    try {
+      await testnet.start(remark)
+      control = await ControlServer.listen(places.folder, (request) => this.#answer(testnet, request))
+      await this.#greet(places)
+      await this.#watch(testnet)
+      remark(this.#signal === undefined ? 'comparing the members' : 'stopping')
+      const patienceMs = this.#signal === undefined ? PATIENCE_MS : PATIENCE_AT_SIGNAL_MS
+      const summary = await summarise(testnet, patienceMs)
+      if (this.#options.json) this.#terminal.data(JSON.stringify(summary, null, 2))
+      else for (const line of summaryLines(summary)) this.#terminal.data(line)
+      return summary
+    } finally {
+      await control?.close()
+      await testnet.stop()
+    }
+  }
+
+  async #answer(testnet: Testnet, request: ControlRequest): Promise<ControlAnswer> {
+    const answer = await testnet.act(request)
+    if (request.verb === 'stop') this.#end()
+    return answer
+  }
+
+  async #greet(places: TestnetPlaces): Promise<void> {
+    const [first] = places.members
+    if (first === undefined) return
+    const url = `http://127.0.0.1:${first.apiPort}`
+    const file = tokenFileIn(places.folder)
+    const token = (await readFile(file, 'utf8')).trim()
+    const say = this.#options.json ? this.#terminal.remark : this.#terminal.data
+    say(
+      [
+        '',
+        `API of ${first.name}    ${url}`,
+        `documentation   ${url}/docs`,
+        `token           ${token}`,
+        `                read and write for 12 hours, on this machine only; also in ${file}`,
+        `try             curl -H "Authorization: Bearer $(cat ${file})" ${url}/v1/status`,
+        `                althing status --home ${join(places.folder, 'homes', first.name)}`,
+        'disturb         althing testnet --kill NAME   (also --pause, --resume, --restart, --status, --stop)',
+        `logs            ${join(places.folder, 'logs')}`,
+        '',
+      ].join('\n'),
+    )
+  }
+
+  // Draws until it is asked to end or its time is up.
+  async #watch(testnet: Testnet): Promise<void> {
+    const { forMs, json } = this.#options
+    const { live, data, remark } = this.#terminal
+    const area = live === undefined ? undefined : new LiveArea(live.write)
+    const everyMs = area === undefined ? LINE_MS : TABLE_MS
+    while (!this.#ending) {
+      const beganAt = performance.now()
+      const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.startedAt)
+      if (remainingMs !== undefined && remainingMs <= 0) break
+      const view = await testnet.observe(remainingMs)
+      if (area !== undefined && live !== undefined) {
+        const { columns, rows } = live.size()
+        area.draw(tableLines(view, columns, rows - 1))
+      } else (json ? remark : data)(compactLine(view))
+      const pauseMs = Math.min(everyMs, remainingMs ?? everyMs) - (performance.now() - beganAt)
+      if (!this.#ending && pauseMs > 0)
+        await new Promise<void>((done) => {
+          const timer = setTimeout(done, pauseMs)
+          this.#wake = () => {
+            clearTimeout(timer)
+            done()
+          }
+        })
+    }
+    area?.leave()
+  }
+}
