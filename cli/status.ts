@@ -57,7 +57,8 @@ export function statusText(answer: unknown): string {
     ['pool', `${cell(pool?.['count'])} transactions, ${cell(pool?.['bytes'])} bytes`],
     [
       'rate',
-      `${cell(transactions?.['perSecond'])} transactions per second; committed after ${ms(latency?.['p50Ms'])} (p50), ${ms(latency?.['p99Ms'])} (p99)`,
+      `${cell(transactions?.['perSecond'])} transactions per second; ` +
+        `committed after ${ms(latency?.['p50Ms'])} (p50), ${ms(latency?.['p99Ms'])} (p99)`,
     ],
     ['devices', `${cell(devices?.['connected'])} connected`],
     ['evidence', cell(status['evidence'])],

@@ -23,6 +23,7 @@ const LOOKS = 8
 const codeNames = Object.keys(VERDICTS) as (keyof typeof VERDICTS)[]
 const answerCodec = list(oneOf(...codeNames), REQUEST_TRANSACTIONS_MAX)
 
+/** What handing asks of the rest of the node. */
 export type HandingDependencies = {
   readonly clock: Clock
   readonly network: Pick<Network, 'request' | 'serve'>
