@@ -4,8 +4,6 @@
  * every stream; nothing here outlives `stop`.
  */
 import { randomBytes } from 'node:crypto'
-import type { GossipSub } from '@libp2p/gossipsub'
-import { identify } from '@libp2p/identify'
 import type { Connection, Libp2p, StreamHandler } from '@libp2p/interface'
 import { ping } from '@libp2p/ping'
 import { createLibp2p } from 'libp2p'
@@ -13,14 +11,15 @@ import { toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
+import { type Code, VERDICTS } from '../../protocol/verdict.ts'
 import { AlthingError } from '../errors.ts'
 import { Channel } from './channel.ts'
 import { Connections } from './connections.ts'
-import { Gossip, type GossipLimits, meteredGossipsub, topicNames } from './gossip.ts'
+import type { Gossip, GossipLimits } from './gossip.ts'
 import { type Hello, NETWORK_VERSION } from './hello.ts'
 import { peerIdOf, publicKeyOfPeer } from './identity.ts'
 import { libp2pOptions, type NetworkOptions } from './libp2p.ts'
-import { Offenders } from './limiter.ts'
+import { Offenders, PerPeer, TokenBucket } from './limiter.ts'
 import { NETWORK_LIMITS, type NetworkLimits } from './limits.ts'
 import { MemberLinks } from './links.ts'
 import type { GossipTopic, GossipVerdict, MemberAddresses, Network, NetworkLog, RoleOf } from './network.ts'
@@ -52,6 +51,7 @@ class Host implements Network {
   readonly #log: NetworkLog
   readonly #connections: Connections
   readonly #offenders: Offenders
+  readonly #penalties: PerPeer<TokenBucket>
   readonly #consensus: Channel
   readonly #proposals: Channel
   readonly #pushes: PushServer
@@ -69,6 +69,8 @@ class Host implements Network {
     this.#log = log
     this.publicKey = toHex(publicKeyOf(options.secretKey))
     this.#offenders = new Offenders(this.#limits.offenderPauseMs)
+    const { penaltyPointsPerSecond, penaltyPointsBurst } = this.#limits
+    this.#penalties = new PerPeer(() => new TokenBucket(penaltyPointsPerSecond, penaltyPointsBurst))
     this.#roleOf = (peer) => (this.#offenders.has(peer) ? null : roleOf(peer))
     this.#connections = new Connections(this.#roleOf, this.#limits.connectionsPerPeerMax)
     const hello: Hello = { chainId: options.chainId, version: NETWORK_VERSION, run: Uint8Array.from(randomBytes(16)) }
@@ -81,31 +83,19 @@ class Host implements Network {
       frameBytesMax: this.#limits.subscriberFrameBytesMax,
       queueFramesMax: this.#limits.subscriberQueueFramesMax,
       ...{ helloTimeoutMs, writeTimeoutMs, subscribersMax },
+      subscriptionsPerSecond: this.#limits.subscriptionsPerSecond,
+      subscriptionsBurst: this.#limits.subscriptionsBurst,
     }
-    this.#pushes = new PushServer(this.#pushOptions)
+    this.#pushes = new PushServer(this.#pushOptions, (peer, code) => this.penalize(peer, code))
     this.#links = this.#makeLinks()
     this.#links.setMembers(options.members)
   }
 
   async create(): Promise<void> {
-    const { role, chainId } = this.#options
+    const { role } = this.#options
     const common = libp2pOptions(this.#options, this.#limits, this.#roleOf)
-    if (role === 'device') {
-      this.#node = await createLibp2p({ ...common, services: { ping: ping() } })
-    } else {
-      const limits = this.#gossipLimits()
-      const isMember = (peer: PublicKeyHex): boolean => this.#isMember(peer)
-      const node = await createLibp2p({
-        ...common,
-        services: {
-          identify: identify(),
-          ping: ping(),
-          pubsub: meteredGossipsub([...topicNames(chainId).keys()], limits, isMember),
-        },
-      })
-      this.#node = node as Libp2p
-      this.#gossip = this.#makeGossip(node.services.pubsub, limits)
-    }
+    if (role === 'device') this.#node = await createLibp2p({ ...common, services: { ping: ping() } })
+    else await this.#createMember(common)
     this.#node.addEventListener('connection:open', (event) => this.#opened(event.detail))
     this.#node.addEventListener('connection:close', (event) => this.#closed(event.detail))
     if (role === 'device') return
@@ -116,12 +106,43 @@ class Host implements Network {
     await this.#handle(protocol, pair, (peer, stream) => this.#pushes.accept(peer, stream))
   }
 
+  /** What only members need is loaded here, so that it takes no memory on a device. */
+  async #createMember(common: ReturnType<typeof libp2pOptions>): Promise<void> {
+    const [{ identify }, { Gossip, meteredGossipsub, topicNames }] = await Promise.all([
+      import('@libp2p/identify'),
+      import('./gossip.ts'),
+    ])
+    const { chainId } = this.#options
+    const limits = this.#gossipLimits()
+    const isMember = (peer: PublicKeyHex): boolean => this.#isMember(peer)
+    const node = await createLibp2p({
+      ...common,
+      services: {
+        identify: identify(),
+        ping: ping(),
+        pubsub: meteredGossipsub([...topicNames(chainId).keys()], limits, isMember),
+      },
+    })
+    this.#node = node as Libp2p
+    this.#gossip = new Gossip(node.services.pubsub, chainId, limits, {
+      isMember,
+      judge: async (topic, bytes, from) => {
+        let verdict: GossipVerdict | undefined
+        await guarded(async () => {
+          verdict = await this.#handlers.gossip?.(topic, bytes, from)
+        })
+        return verdict ?? 'ignore'
+      },
+      offended: (peer) => this.#offended(peer, 'gossip'),
+    })
+  }
+
   async start(): Promise<void> {
     if (this.#phase !== 'made') throw new Error('a network starts once')
     this.#phase = 'running'
     await this.#node.start()
     this.#gossip?.start()
-    this.#links.start()
+    if (this.#options.role === 'member') this.#links.start()
     this.#log.info({ peer: this.publicKey, addresses: this.addresses() }, 'network started')
   }
 
@@ -201,8 +222,12 @@ class Host implements Network {
   ): void {
     const protocol = this.#requestProtocol(name)
     if (this.#servers.has(name)) throw new Error(`"${name}" is served already`)
-    const server = new RequestServer(handler, limits, this.#roleOf, (peer, error) => {
-      this.#log.warn({ peer, name, error }, 'a request could not be answered')
+    const server = new RequestServer(handler, limits, this.#roleOf, {
+      failed: (peer, error) => this.#log.warn({ peer, name, error }, 'a request could not be answered'),
+      // Members ask in bursts when they catch up, and wait when they are told to; a device has no reason to.
+      excess: (peer) => {
+        if (!this.#isMember(peer)) this.penalize(peer, 'MESSAGE_RATE')
+      },
     })
     this.#servers.set(name, server)
     const streams = { maxInboundStreams: server.inboundStreamsMax, maxOutboundStreams: 256 }
@@ -215,12 +240,25 @@ class Host implements Network {
     return subscribe(peer, connection, this.#pushOptions, handler)
   }
 
-  pushToSubscribers(bytes: Uint8Array): number {
-    return this.#pushes.push(bytes)
+  pushToSubscribers(bytes: Uint8Array, slot?: string): number {
+    return this.#pushes.push(bytes, slot)
   }
 
-  onSubscribe(handler: (peer: PublicKeyHex) => Uint8Array | undefined): void {
-    this.#pushes.first = handler
+  pushTo(peer: PublicKeyHex, bytes: Uint8Array, slot?: string): boolean {
+    return this.#pushes.pushTo(peer, bytes, slot)
+  }
+
+  onSubscribe(handler: (peer: PublicKeyHex) => void): void {
+    this.#pushes.subscribed = handler
+  }
+
+  subscribers(): PublicKeyHex[] {
+    return this.#pushes.peers()
+  }
+
+  penalize(peer: PublicKeyHex, code: Code): void {
+    const { penalty } = VERDICTS[code]
+    if (penalty > 0 && this.#penalties.get(peer).charge(penalty) > 0) this.#offended(peer, 'penalties')
   }
 
   addresses(): string[] {
@@ -315,11 +353,9 @@ class Host implements Network {
 
   #makeLinks(): MemberLinks {
     const { linkTickMs, linkBadTicksMax, takeoverMs, dialTimeoutMs } = this.#limits
-    const isMemberHere = this.#options.role === 'member'
     return new MemberLinks(
       {
         self: this.publicKey,
-        dialsAlways: !isMemberHere,
         tickMs: linkTickMs,
         badTicksMax: linkBadTicksMax,
         takeoverMs,
@@ -331,7 +367,6 @@ class Host implements Network {
         mayDial: (peer) => this.#isMember(peer),
         ensure: (peer, connection) => this.#ensureChannels(peer, connection),
         isWhole: (peer) =>
-          !isMemberHere ||
           !this.#isMember(peer) ||
           (this.#consensus.isUp(peer) && this.#proposals.isUp(peer) && this.#gossip?.isWhole(peerIdOf(peer)) === true),
         cut: (peer, reason) => this.#cut(peer, reason),
@@ -410,20 +445,6 @@ class Host implements Network {
       offencesMax: limits.gossipOffencesMax,
       validationsMax: limits.gossipValidationsMax,
     }
-  }
-
-  #makeGossip(pubsub: GossipSub, limits: GossipLimits): Gossip {
-    return new Gossip(pubsub, this.#options.chainId, limits, {
-      isMember: (peer) => this.#isMember(peer),
-      judge: async (topic, bytes, from) => {
-        let verdict: GossipVerdict | undefined
-        await guarded(async () => {
-          verdict = await this.#handlers.gossip?.(topic, bytes, from)
-        })
-        return verdict ?? 'ignore'
-      },
-      offended: (peer) => this.#offended(peer, 'gossip'),
-    })
   }
 }
 

@@ -16,6 +16,12 @@ export const NETWORK_LIMITS = {
   subscribersMax: 1024,
   subscriberQueueFramesMax: 32,
   subscriberFrameBytesMax: 256 * 1024,
+  /** Subscriptions of one device: over time, and at once after a rest. */
+  subscriptionsPerSecond: 0.5,
+  subscriptionsBurst: 10,
+  /** Penalty points (the table of verdicts) that one peer is forgiven per second, and at once after a rest. */
+  penaltyPointsPerSecond: 2,
+  penaltyPointsBurst: 200,
   /** A hello must come within this time of opening a stream. */
   helloTimeoutMs: 5000,
   /** A peer that takes nothing from a stream for this long loses it. */

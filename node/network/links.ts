@@ -1,7 +1,7 @@
 /**
  * Member links: one dialler per pair (no duplicate connections), endless reconnection with jitter, and a watchdog that cuts a connection
  * whose channels or gossip are dead. libp2p does not re-open a lost gossip stream on a live connection; only a new connection heals it.
- * Invariant: state is kept for listed members only.
+ * Invariant: state is kept for listed members only. A device only looks its members' addresses up here: it dials when it has to.
  */
 import type { Connection, PeerId } from '@libp2p/interface'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
@@ -13,8 +13,6 @@ import type { MemberAddresses, NetworkLog } from './network.ts'
 export type LinkOptions = {
   /** Own key: the smaller of a pair dials. */
   self: PublicKeyHex
-  /** Devices dial always: nobody dials them. */
-  dialsAlways: boolean
   tickMs: number
   /** Ticks in a row without a whole link before the connection is cut. Ticks, not time: a stalled main thread cuts nobody. */
   badTicksMax: number
@@ -137,8 +135,7 @@ export class MemberLinks {
   #dial(peer: PublicKeyHex, target: Target): void {
     const nowMs = performance.now()
     target.waitingSince ??= nowMs
-    const mine =
-      this.#options.dialsAlways || this.#options.self < peer || nowMs - target.waitingSince > this.#options.takeoverMs
+    const mine = this.#options.self < peer || nowMs - target.waitingSince > this.#options.takeoverMs
     if (!mine || target.dialling || nowMs < target.dialAt || target.addresses.length === 0) return
     if (!this.#dependencies.mayDial(peer)) return
     target.dialling = true

@@ -5,6 +5,7 @@
  * authenticated key of the other end; bytes handed over are not changed afterwards by either side.
  */
 import type { PublicKeyHex } from '../../protocol/members.ts'
+import type { Code } from '../../protocol/verdict.ts'
 
 /** What a connected peer may do: members speak everything, devices make requests and subscribe to pushes. */
 export type PeerRole = 'member' | 'device'
@@ -90,7 +91,10 @@ export type Network = {
   start(): Promise<void>
   /** Ends everything; resolves within 3 s in every case. Idempotent. */
   stop(): Promise<void>
-  /** Replaces the list of members to connect to. Does not itself disconnect anybody: see `enforceRoles`. */
+  /**
+   * Replaces the list of members. Members keep a connection to each other; a device connects when it asks or subscribes. Does not
+   * itself disconnect anybody: see `enforceRoles`.
+   */
   setMembers(members: readonly MemberAddresses[]): void
   /** Closes the connections of peers whose role is no longer what it was when they connected. Call after each change of roles. */
   enforceRoles(): void
@@ -133,10 +137,23 @@ export type Network = {
     peer: PublicKeyHex,
     handler: (peer: PublicKeyHex, bytes: Uint8Array) => void | Promise<void>,
   ): Promise<PushSubscription>
-  /** Queues `bytes` to each subscriber; where a queue is full its oldest frame goes. Returns the number of subscribers. */
-  pushToSubscribers(bytes: Uint8Array): number
-  /** Called for each new subscriber; what it returns is the first frame pushed to it. */
-  onSubscribe(handler: (peer: PublicKeyHex) => Uint8Array | undefined): void
+  /**
+   * Queues `bytes` to each subscriber; where a queue is full its oldest frame goes. A frame with a `slot` takes the place of one of the
+   * same slot that still waits. The bytes are shared by all queues. Returns the number of subscribers.
+   */
+  pushToSubscribers(bytes: Uint8Array, slot?: string): number
+  /** The same to one subscriber; false if it is none. */
+  pushTo(peer: PublicKeyHex, bytes: Uint8Array, slot?: string): boolean
+  /** Called for each new subscriber, which can be pushed to from then on. */
+  onSubscribe(handler: (peer: PublicKeyHex) => void): void
+  /** Peers that are subscribed now. */
+  subscribers(): PublicKeyHex[]
+
+  /**
+   * Holds the penalty of `code` (the table of verdicts) against a peer. Whoever gathers more than is forgiven over time loses its
+   * connection and gets none for a while.
+   */
+  penalize(peer: PublicKeyHex, code: Code): void
 
   /** Our own addresses, with identity, as multiaddrs. */
   addresses(): string[]

@@ -1,12 +1,15 @@
 /**
- * Pushes to light peers: a device opens one stream, says hello, and from then on the member writes headers to it as they come.
- * Invariants: one subscription per device; a slow device loses the oldest frames and costs at most one queue.
+ * Pushes to light peers: a device opens one stream, says hello, and from then on the member writes frames to it as they come.
+ * Invariants: one subscription per device; a slow device loses the oldest frames and costs at most one queue; of the frames of one
+ * slot only the newest waits; who subscribes again and again, or says anything else than hello, has it held against it.
  */
 import type { Connection, Stream } from '@libp2p/interface'
 import type { PublicKeyHex } from '../../protocol/members.ts'
+import type { Code } from '../../protocol/verdict.ts'
 import { AlthingError } from '../errors.ts'
 import { Framed, FrameError } from './framed.ts'
-import { exchangeHello, type Hello } from './hello.ts'
+import { exchangeHello, type Hello, HelloError } from './hello.ts'
+import { PerPeer, TokenBucket } from './limiter.ts'
 import type { PushSubscription } from './network.ts'
 
 /** Bounds of pushes. */
@@ -19,21 +22,35 @@ export type PushOptions = {
   subscribersMax: number
   /** Frames waiting per subscriber. */
   queueFramesMax: number
+  /** Subscriptions of one device per second over time, and at once after a rest. */
+  subscriptionsPerSecond: number
+  subscriptionsBurst: number
 }
 
-type Subscriber = { framed: Framed; queue: Uint8Array[]; wake: (() => void) | undefined; closed: boolean }
+type Waiting = { readonly bytes: Uint8Array; readonly slot: string | undefined }
+type Subscriber = { framed: Framed; queue: Waiting[]; wake: (() => void) | undefined; closed: boolean }
 
 /** The member's side. */
 export class PushServer {
   readonly #options: PushOptions
+  readonly #fault: (peer: PublicKeyHex, code: Code) => void
+  readonly #rates: PerPeer<TokenBucket>
   readonly #subscribers = new Map<PublicKeyHex, Subscriber>()
-  /** Gives the first frame of a new subscriber. */
-  first: (peer: PublicKeyHex) => Uint8Array | undefined = () => undefined
+  /** Called for each new subscriber, which can be pushed to from then on. */
+  subscribed: (peer: PublicKeyHex) => void = () => {}
   /** Frames dropped because a subscriber's queue was full. */
   framesDropped = 0
 
-  constructor(options: PushOptions) {
+  /** `fault` hears of what a device did wrong. */
+  constructor(options: PushOptions, fault: (peer: PublicKeyHex, code: Code) => void) {
     this.#options = options
+    this.#fault = fault
+    this.#rates = new PerPeer(() => new TokenBucket(options.subscriptionsPerSecond, options.subscriptionsBurst))
+  }
+
+  /** Peers that are subscribed now. */
+  peers(): PublicKeyHex[] {
+    return [...this.#subscribers.keys()]
   }
 
   has(peer: PublicKeyHex): boolean {
@@ -43,16 +60,20 @@ export class PushServer {
   /** Serves a subscription for as long as its stream lives. Never rejects. */
   async accept(peer: PublicKeyHex, stream: Stream): Promise<void> {
     const framed = new Framed(stream, { frameBytesMax: 1024 })
+    if (!this.#rates.get(peer).take()) {
+      this.#fault(peer, 'MESSAGE_RATE')
+      return framed.abort('subscribes too often')
+    }
     try {
       await exchangeHello(framed, this.#options.hello, false, this.#options.helloTimeoutMs)
     } catch (error) {
+      if (error instanceof HelloError) this.#fault(peer, 'MESSAGE_MALFORMED')
       return framed.abort(error instanceof Error ? error.message : 'no hello')
     }
     if (!this.#subscribers.has(peer) && this.#subscribers.size >= this.#options.subscribersMax)
       return framed.abort('too many subscribers')
     this.#end(this.#subscribers.get(peer), 'replaced by a newer subscription')
-    const first = this.first(peer)
-    const mine: Subscriber = { framed, queue: first === undefined ? [] : [first], wake: undefined, closed: false }
+    const mine: Subscriber = { framed, queue: [], wake: undefined, closed: false }
     this.#subscribers.set(peer, mine)
     const leave = (reason: string): void => {
       this.#end(mine, reason)
@@ -60,27 +81,42 @@ export class PushServer {
     }
     stream.addEventListener('close', () => leave('closed'))
     if (stream.status !== 'open') return leave('closed')
+    this.subscribed(peer)
     // A subscriber only listens; reading notices its end and refuses anything else.
     framed.read().then(
-      () => leave('ended by the subscriber'),
+      (frame) => {
+        if (frame !== undefined) this.#fault(peer, 'MESSAGE_MALFORMED')
+        leave('ended by the subscriber')
+      },
       () => leave('failed'),
     )
     await this.#writeQueue(mine).catch(() => leave('does not read'))
   }
 
   /** See `Network.pushToSubscribers`. */
-  push(bytes: Uint8Array): number {
+  push(bytes: Uint8Array, slot?: string): number {
+    for (const peer of this.#subscribers.keys()) this.pushTo(peer, bytes, slot)
+    return this.#subscribers.size
+  }
+
+  /** See `Network.pushTo`. */
+  pushTo(peer: PublicKeyHex, bytes: Uint8Array, slot?: string): boolean {
     if (bytes.length > this.#options.frameBytesMax) throw new RangeError(`push of ${bytes.length} bytes`)
-    for (const subscriber of this.#subscribers.values()) {
-      if (subscriber.queue.length >= this.#options.queueFramesMax) {
-        subscriber.queue.shift()
+    const subscriber = this.#subscribers.get(peer)
+    if (subscriber === undefined) return false
+    const { queue } = subscriber
+    const at = slot === undefined ? -1 : queue.findIndex((waiting) => waiting.slot === slot)
+    if (at >= 0) queue[at] = { bytes, slot }
+    else {
+      if (queue.length >= this.#options.queueFramesMax) {
+        queue.shift()
         this.framesDropped++
       }
-      subscriber.queue.push(bytes)
-      subscriber.wake?.()
-      subscriber.wake = undefined
+      queue.push({ bytes, slot })
     }
-    return this.#subscribers.size
+    subscriber.wake?.()
+    subscriber.wake = undefined
+    return true
   }
 
   closePeer(peer: PublicKeyHex): void {
@@ -94,7 +130,7 @@ export class PushServer {
   async #writeQueue(subscriber: Subscriber): Promise<void> {
     while (!subscriber.closed) {
       const next = subscriber.queue.shift()
-      if (next !== undefined) await subscriber.framed.write(next, this.#options.writeTimeoutMs)
+      if (next !== undefined) await subscriber.framed.write(next.bytes, this.#options.writeTimeoutMs)
       else
         await new Promise<void>((resolve) => {
           subscriber.wake = resolve

@@ -70,22 +70,25 @@ function mapped(error: unknown, signal: AbortSignal, protocol: string): AlthingE
   return failure('NETWORK_BROKEN', 'the exchange broke off')
 }
 
+/** What a server tells of requests that it did not answer: a handler that threw, and a peer that asks too much. */
+export type RequestFaults = {
+  failed(peer: PublicKeyHex, error: unknown): void
+  excess(peer: PublicKeyHex): void
+}
+
 /** The serving side of one request name. */
 export class RequestServer {
   readonly #handler: RequestHandler
   readonly #limits: Required<ServeLimits>
   readonly #roleOf: RoleOf
   readonly #failed: (peer: PublicKeyHex, error: unknown) => void
+  readonly #excess: (peer: PublicKeyHex) => void
   readonly #usage: PerPeer<{ bucket: TokenBucket; running: number }>
 
-  constructor(
-    handler: RequestHandler,
-    limits: ServeLimits,
-    roleOf: RoleOf,
-    failed: (peer: PublicKeyHex, error: unknown) => void,
-  ) {
+  constructor(handler: RequestHandler, limits: ServeLimits, roleOf: RoleOf, { failed, excess }: RequestFaults) {
     this.#handler = handler
     this.#failed = failed
+    this.#excess = excess
     this.#roleOf = roleOf
     this.#limits = {
       bytesMax: 1024 * 1024,
@@ -112,7 +115,10 @@ export class RequestServer {
     const role = this.#roleOf(peer)
     if (role === null || !roles.includes(role)) return this.#finish(framed, statusFrame(STATUS.refused))
     const usage = this.#usage.get(peer)
-    if (usage.running >= concurrencyMax || !usage.bucket.take()) return this.#finish(framed, statusFrame(STATUS.busy))
+    if (usage.running >= concurrencyMax || !usage.bucket.take()) {
+      this.#excess(peer)
+      return this.#finish(framed, statusFrame(STATUS.busy))
+    }
     usage.running++
     const gone = new AbortController()
     stream.addEventListener('close', () => gone.abort(new Error('the peer went away')))
