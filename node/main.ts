@@ -14,9 +14,7 @@ import type { Block, Era, Evidence, State } from '../protocol/consensus/types.ts
 import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
 import { publicKeyOf } from '../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { readDevice } from '../protocol/kinds/device/record.ts'
 import { memberIndex, quorumSizes } from '../protocol/members.ts'
-import { addressOf } from '../protocol/signature.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
@@ -25,6 +23,8 @@ import { AlthingError, isAlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import { Intake } from './intake/intake.ts'
+import { peerRoleOf } from './light/roles.ts'
+import { serveDevices } from './light/serve.ts'
 import { createNetwork } from './network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
@@ -202,14 +202,7 @@ export class MemberNode {
         announce: options.announce,
         members: options.addresses.filter((address) => address.publicKey !== publicKey),
       },
-      {
-        log,
-        roleOf(key) {
-          if (index.has(key)) return 'member'
-          const device = readDevice(state, toHex(addressOf(fromKey(key))))
-          return device === undefined || device.status === 'retired' ? null : 'device'
-        },
-      },
+      { log, roleOf: (key) => peerRoleOf(key, index, state) },
     )
     const intake = new Intake(
       { chainId, pieceBytesMax: 48 * 1024, gatherMs: 4 },
@@ -218,7 +211,7 @@ export class MemberNode {
         pool,
         recover: (items) => signatures.recover(items),
         surroundings: () => executor.surroundings(clock.now()),
-        publish: (piece) => network.publish('transactions', piece),
+        publish: (topic, piece) => network.publish(topic, piece),
         arrived: () => blocks.arrived(),
         breathe,
       },
@@ -286,13 +279,7 @@ export class MemberNode {
       driver.link(from, up && run !== undefined ? toHex(run) : null)
     })
     driver.onStep((state) => roster.stepped(state))
-    network.onGossip(async (topic, data) => {
-      if (topic !== 'transactions') return 'ignore'
-      const codes = await intake.receive(data)
-      return codes === 'malformed' || codes.some((code) => code === 'TX_MALFORMED' || code === 'TX_SIGNATURE')
-        ? 'reject'
-        : 'accept'
-    })
+    network.onGossip((topic, data) => intake.judge(topic, data))
     serveBlocks({
       network,
       executor,
@@ -300,6 +287,7 @@ export class MemberNode {
       proposalFrame: (slot) => driver.proposalFrame(slot),
       proposedHeader: (hash) => driver.proposedHeader(hash),
     })
+    serveDevices({ chainId, network, executor, intake, clock, onCommitted: (listener) => node.onCommitted(listener) })
     await network.start()
     driver.start()
     return node
@@ -408,8 +396,6 @@ function stateAtStart(
   }
   return initialState(era, signer, beginning, known)
 }
-
-const fromKey = (key: string): Uint8Array => Uint8Array.from(Buffer.from(key, 'hex'))
 
 /** The encoded certificate of a committed block, decoded; undefined where it has none. */
 export function certificateAt(

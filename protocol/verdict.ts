@@ -205,7 +205,56 @@ export const VERDICTS = {
   ),
   MESSAGE_VIEW: ignore(0, 409, 'The message is of a view too far ahead to be kept.'),
   MESSAGE_DUPLICATE: ignore(0, 409, 'The message was received before.'),
+  GOSSIP_TOPIC: reject(
+    50,
+    422,
+    'The transaction was gossiped on the topic of another kind. Reports of devices have a topic of their own.',
+  ),
   MESSAGE_RATE: ignore(5, 429, 'More messages than this peer may send in the time. Send fewer.'),
+
+  // Between devices and members (ledger.md §6).
+  LIGHT_NOT_A_REPORT: reject(
+    20,
+    422,
+    'A device hands in reports about itself (device.report) and nothing else. Submit this through the API.',
+  ),
+  LIGHT_FOREIGN_REPORT: reject(
+    20,
+    403,
+    'The report is signed by another key than that of the device which hands it in. Each device hands in its own.',
+  ),
+  LIGHT_FORBIDDEN: ignore(
+    1,
+    403,
+    'A device may ask for proofs of its own record and reports, and of trust and blacklisting. Ask the API for the rest.',
+  ),
+  LIGHT_UNPROVABLE: ignore(
+    0,
+    404,
+    'There is no such transaction in a certified block, or no certified block yet. Ask again after the next one.',
+  ),
+  LIGHT_PRUNED: ignore(
+    0,
+    410,
+    'The report is in the chain, but the body of its block is gone here, and with it the proof. An archive node has it.',
+  ),
+  LIGHT_BUSY: ignore(
+    0,
+    503,
+    'This member is making as many proofs as it allows itself. Ask again in some seconds, or another member.',
+  ),
+  LIGHT_OLD_HEADER: ignore(0, 409, 'The header is not above the newest one verified here. Nothing is to be done.'),
+  LIGHT_STALE: ignore(
+    1,
+    409,
+    'The proof is true of an older block than the newest header verified here. Ask another member.',
+  ),
+  LIGHT_ANSWER: reject(50, 422, 'The proof is of something else than what was asked for.'),
+  LIGHT_FORK: reject(
+    100,
+    409,
+    'Two commit certificates contradict each other: more members lied than are tolerated, or messages took too long. Keep the evidence and show it to the members.',
+  ),
 } as const satisfies Record<string, Verdict>
 
 /** A stable code. Apart from `OK` each is a refusal. */

@@ -49,6 +49,8 @@ export type CommittedBlock = {
   readonly transactionIds: readonly Uint8Array[]
   /** Reports about devices in it. */
   readonly events: readonly BlockEvent[]
+  /** Ids (hexadecimal) of the devices whose records it changed. */
+  readonly devicesChanged: readonly string[]
   /** Whether it was committed by its own certificate, and not by a descendant's. */
   readonly certified: boolean
 }
@@ -334,8 +336,9 @@ export class Executor {
         const block = speculation.ledgerBlock(certified ? certificate : null)
         await this.#write(() => this.#ledger.commitBlock(block))
         this.#advance(speculation, block.replayRecords)
-        const { sealed, transactions, ids, height } = speculation
-        committed.push({ sealed, height, transactions, transactionIds: ids, events: block.deviceEvents, certified })
+        const { sealed, transactions, ids, height, devicesChanged } = speculation
+        const events = block.deviceEvents
+        committed.push({ sealed, height, transactions, transactionIds: ids, events, devicesChanged, certified })
       }
     } finally {
       this.#committing = []

@@ -6,6 +6,7 @@
 import type { SealedHeader } from '../../protocol/block.ts'
 import type { BlockExecution, Seen, SignedTransaction } from '../../protocol/execution.ts'
 import { appendBlock, type Frontier, type HistoryNode } from '../../protocol/history.ts'
+import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
@@ -135,6 +136,13 @@ export class Speculation implements Tip {
 
   get transactions(): readonly SignedTransaction[] {
     return this.#executed.transactions
+  }
+
+  /** Ids (hexadecimal) of the devices whose records this block changes. */
+  get devicesChanged(): string[] {
+    const prefix = deviceStateKey('')
+    const keys = [...this.#executed.execution.state.changes().keys()]
+    return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))
   }
 
   /** Puts the head in the place of the parent, which was committed: its overlay is let go, and reads get shorter. */

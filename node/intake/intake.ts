@@ -1,7 +1,7 @@
 /**
  * Intake: transactions on their way into the pool. Stage: **report** → pool.
  * From the API, from devices and from other members' gossip alike: decode, recover the signer in a worker, ask the state machine, put
- * into the pool; what came from here is gossiped in pieces of at most `pieceBytesMax`.
+ * into the pool; what came from here is gossiped in pieces of at most `pieceBytesMax`, reports of devices on a topic of their own.
  * Invariants: nothing unverified enters the pool; each refusal has a code; the work under way is bounded by the signature pool.
  */
 
@@ -9,15 +9,20 @@ import { concat, toHex } from '../../protocol/bytes.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts'
 import { bytes, list } from '../../protocol/codec.ts'
 import { checkTransaction, type SignedTransaction, type Surroundings } from '../../protocol/execution.ts'
+import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { DOMAINS } from '../../protocol/signature.ts'
 import { decodeTransaction, type Transaction } from '../../protocol/transaction.ts'
-import type { Code } from '../../protocol/verdict.ts'
+import { type Code, VERDICTS } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { SignatureItem } from '../crypto/packing.ts'
 import { isAlthingError } from '../errors.ts'
+import type { GossipTopic, GossipVerdict } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
 import { inSteps, type Steps } from '../steps.ts'
+
+/** Topics that carry transactions: `reports` those of the kind `device.report`, `transactions` all others. */
+export type TransactionTopic = Extract<GossipTopic, 'transactions' | 'reports'>
 
 /** Bounds of the intake. */
 export type IntakeOptions = {
@@ -34,7 +39,7 @@ export type IntakeDependencies = {
   recover(items: readonly SignatureItem[]): Promise<(Uint8Array | undefined)[]>
   /** What the next block's transactions depend on (`Executor.surroundings`). */
   surroundings(): Surroundings
-  publish(piece: Uint8Array): Promise<unknown>
+  publish(topic: TransactionTopic, piece: Uint8Array): Promise<unknown>
   /** A transaction came into the pool. */
   arrived(): void
   /** Lets the process do what else is due. */
@@ -57,14 +62,19 @@ type Asked = {
   readonly reject: (error: unknown) => void
 }
 
+/** What of one topic waits to be gossiped together. */
+type Pile = { waiting: Uint8Array[]; bytes: number; timer: TimerHandle | undefined }
+const emptyPile = (): Pile => ({ waiting: [], bytes: FRAME_BYTES, timer: undefined })
+
+const topicOf = ({ kind }: Transaction): TransactionTopic => (kind === deviceReport.name ? 'reports' : 'transactions')
+
 /** Takes transactions in and passes them on. */
 export class Intake {
   readonly #options: IntakeOptions
   readonly #deps: IntakeDependencies
   readonly #prefix: Uint8Array
-  #waiting: Uint8Array[] = []
-  #waitingBytes = 0
-  #timer: TimerHandle | undefined
+  readonly #piles: Record<TransactionTopic, Pile> = { transactions: emptyPile(), reports: emptyPile() }
+  #reportListener: ((report: SignedTransaction) => void) | undefined
   #asked: Asked[] = []
   #asking = false
 
@@ -74,17 +84,23 @@ export class Intake {
     this.#prefix = concat(DOMAINS.transaction, options.chainId)
   }
 
+  /** Calls `listener` with each report that comes into the pool, from wherever. One listener. */
+  onReport(listener: (report: SignedTransaction) => void): void {
+    this.#reportListener = listener
+  }
+
   /** Submits transactions given here; the accepted ones are gossiped. One code each, `OK` where it now waits in the pool. */
   async submit(encoded: readonly Uint8Array[]): Promise<Code[]> {
-    const codes = await this.#take(encoded)
+    const { codes, transactions } = await this.#take(encoded)
     codes.forEach((code, i) => {
-      if (code === 'OK') this.#gather(encoded[i] as Uint8Array)
+      const transaction = transactions[i]
+      if (code === 'OK' && transaction !== undefined) this.#gather(transaction)
     })
     return codes
   }
 
-  /** A gossiped piece of transactions. `malformed`: not a piece at all. Else the codes of its transactions. */
-  async receive(piece: Uint8Array): Promise<Code[] | 'malformed'> {
+  /** A gossiped piece of transactions. `malformed`: not a piece at all. Else their codes; GOSSIP_TOPIC is one of another topic. */
+  async receive(topic: TransactionTopic, piece: Uint8Array): Promise<Code[] | 'malformed'> {
     let encoded: readonly Uint8Array[]
     try {
       encoded = pieceCodec.from(decodeCbor(piece), 'piece')
@@ -92,7 +108,18 @@ export class Intake {
       return 'malformed'
     }
     // Copies: a transaction that waits in the pool must not keep the whole piece that it came in.
-    return this.#take(encoded.map((data) => Uint8Array.from(data)))
+    const { codes } = await this.#take(
+      encoded.map((data) => Uint8Array.from(data)),
+      topic,
+    )
+    return codes
+  }
+
+  /** The verdict of the table on a gossiped piece: what nobody honest passes on is held against who did. */
+  async judge(topic: GossipTopic, piece: Uint8Array): Promise<GossipVerdict> {
+    if (topic === 'proposals') return 'ignore'
+    const codes = await this.receive(topic, piece)
+    return codes === 'malformed' || codes.some((code) => VERDICTS[code].verdict === 'reject') ? 'reject' : 'accept'
   }
 
   /** Signers of `transactions` that came with a block and not through the pool; undefined where the signature recovers to nobody. */
@@ -102,22 +129,21 @@ export class Intake {
     )
   }
 
-  async #take(encoded: readonly Uint8Array[]): Promise<Code[]> {
+  async #take(
+    encoded: readonly Uint8Array[],
+    topic?: TransactionTopic,
+  ): Promise<{ codes: Code[]; transactions: (Transaction | undefined)[] }> {
     const { pool, breathe } = this.#deps
-    const codes: Code[] = new Array(encoded.length).fill('TX_MALFORMED')
+    const codes: Code[] = new Array(encoded.length)
     const fresh: { place: number; transaction: Transaction }[] = []
-    encoded.forEach((data, place) => {
-      if (data.length > LIMITS.transactionBytesMax) {
-        codes[place] = 'TX_TOO_LARGE'
-        return
-      }
-      try {
-        const transaction = decodeTransaction(data)
-        if (pool.has(toHex(transaction.id))) codes[place] = 'POOL_DUPLICATE'
-        else fresh.push({ place, transaction })
-      } catch {
-        codes[place] = 'TX_MALFORMED'
-      }
+    const transactions = encoded.map((data, place) => {
+      const isTooLarge = data.length > LIMITS.transactionBytesMax
+      const transaction = isTooLarge ? undefined : decoded(data)
+      if (transaction === undefined) codes[place] = isTooLarge ? 'TX_TOO_LARGE' : 'TX_MALFORMED'
+      else if (topic !== undefined && topicOf(transaction) !== topic) codes[place] = 'GOSSIP_TOPIC'
+      else if (pool.has(toHex(transaction.id))) codes[place] = 'POOL_DUPLICATE'
+      else fresh.push({ place, transaction })
+      return transaction
     })
     let signers: readonly (Uint8Array | undefined)[]
     try {
@@ -125,10 +151,10 @@ export class Intake {
     } catch (error) {
       if (!isAlthingError(error, 'SIGNATURE_POOL_FULL')) throw error
       for (const { place } of fresh) codes[place] = 'POOL_FULL'
-      return codes
+      return { codes, transactions }
     }
     await inSteps(this.#admitting(fresh, signers, codes), breathe)
-    return codes
+    return { codes, transactions }
   }
 
   *#admitting(
@@ -181,32 +207,44 @@ export class Intake {
     const refusal = checkTransaction(signed, surroundings)
     if (refusal !== null) return refusal
     const code = this.#deps.pool.add(signed.transaction, toHex(signed.signer))
-    if (code === 'OK') this.#deps.arrived()
+    if (code !== 'OK') return code
+    this.#deps.arrived()
+    if (topicOf(signed.transaction) === 'reports') this.#reportListener?.(signed)
     return code
   }
 
-  #gather(data: Uint8Array): void {
-    const size = data.length + FRAME_BYTES
-    if (this.#waitingBytes + size > this.#options.pieceBytesMax || this.#waiting.length >= PIECE_TRANSACTIONS_MAX)
-      this.#flush()
-    this.#waiting.push(data)
-    this.#waitingBytes += size
-    this.#timer ??= this.#deps.clock.after(this.#options.gatherMs, () => this.#flush())
+  #gather(transaction: Transaction): void {
+    const topic = topicOf(transaction)
+    const pile = this.#piles[topic]
+    const size = transaction.bytes.length + FRAME_BYTES
+    if (pile.bytes + size > this.#options.pieceBytesMax || pile.waiting.length >= PIECE_TRANSACTIONS_MAX)
+      this.#flush(topic)
+    pile.waiting.push(transaction.bytes)
+    pile.bytes += size
+    pile.timer ??= this.#deps.clock.after(this.#options.gatherMs, () => this.#flush(topic))
   }
 
-  #flush(): void {
-    this.#timer?.cancel()
-    this.#timer = undefined
-    if (this.#waiting.length === 0) return
-    const piece = encodeCbor(this.#waiting)
-    this.#waiting = []
-    this.#waitingBytes = FRAME_BYTES
+  #flush(topic: TransactionTopic): void {
+    const pile = this.#piles[topic]
+    pile.timer?.cancel()
+    const { waiting } = pile
+    Object.assign(pile, emptyPile())
+    if (waiting.length === 0) return
     // Gossip is best effort: a block that holds one of these carries its id, and whoever lacks the body asks for it.
-    void this.#deps.publish(piece).catch(() => undefined)
+    void this.#deps.publish(topic, encodeCbor(waiting)).catch(() => undefined)
   }
 
   /** Gossips what still waits. */
   stop(): void {
-    this.#flush()
+    this.#flush('transactions')
+    this.#flush('reports')
+  }
+}
+
+function decoded(data: Uint8Array): Transaction | undefined {
+  try {
+    return decodeTransaction(data)
+  } catch {
+    return undefined
   }
 }

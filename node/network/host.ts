@@ -225,8 +225,8 @@ class Host implements Network {
     const server = new RequestServer(handler, limits, this.#roleOf, {
       failed: (peer, error) => this.#log.warn({ peer, name, error }, 'a request could not be answered'),
       // Members ask in bursts when they catch up, and wait when they are told to; a device has no reason to.
-      excess: (peer) => {
-        if (!this.#isMember(peer)) this.penalize(peer, 'MESSAGE_RATE')
+      fault: (peer, code) => {
+        if (!this.#isMember(peer)) this.penalize(peer, code)
       },
     })
     this.#servers.set(name, server)

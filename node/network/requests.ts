@@ -70,10 +70,10 @@ function mapped(error: unknown, signal: AbortSignal, protocol: string): AlthingE
   return failure('NETWORK_BROKEN', 'the exchange broke off')
 }
 
-/** What a server tells of requests that it did not answer: a handler that threw, and a peer that asks too much. */
+/** What a server tells of requests that it did not answer: a handler that threw, and a peer that asks too often or too much at once. */
 export type RequestFaults = {
   failed(peer: PublicKeyHex, error: unknown): void
-  excess(peer: PublicKeyHex): void
+  fault(peer: PublicKeyHex, code: 'MESSAGE_RATE' | 'MESSAGE_TOO_LARGE'): void
 }
 
 /** The serving side of one request name. */
@@ -82,13 +82,13 @@ export class RequestServer {
   readonly #limits: Required<ServeLimits>
   readonly #roleOf: RoleOf
   readonly #failed: (peer: PublicKeyHex, error: unknown) => void
-  readonly #excess: (peer: PublicKeyHex) => void
+  readonly #fault: RequestFaults['fault']
   readonly #usage: PerPeer<{ bucket: TokenBucket; running: number }>
 
-  constructor(handler: RequestHandler, limits: ServeLimits, roleOf: RoleOf, { failed, excess }: RequestFaults) {
+  constructor(handler: RequestHandler, limits: ServeLimits, roleOf: RoleOf, { failed, fault }: RequestFaults) {
     this.#handler = handler
     this.#failed = failed
-    this.#excess = excess
+    this.#fault = fault
     this.#roleOf = roleOf
     this.#limits = {
       bytesMax: 1024 * 1024,
@@ -116,7 +116,7 @@ export class RequestServer {
     if (role === null || !roles.includes(role)) return this.#finish(framed, statusFrame(STATUS.refused))
     const usage = this.#usage.get(peer)
     if (usage.running >= concurrencyMax || !usage.bucket.take()) {
-      this.#excess(peer)
+      this.#fault(peer, 'MESSAGE_RATE')
       return this.#finish(framed, statusFrame(STATUS.busy))
     }
     usage.running++
@@ -135,7 +135,9 @@ export class RequestServer {
     try {
       request = await framed.read(signal)
     } catch (error) {
-      return statusFrame(error instanceof FrameError ? STATUS.tooLarge : STATUS.refused)
+      if (!(error instanceof FrameError)) return statusFrame(STATUS.refused)
+      if (error.message.startsWith('frame of')) this.#fault(peer, 'MESSAGE_TOO_LARGE')
+      return statusFrame(STATUS.tooLarge)
     }
     if (request === undefined) return statusFrame(STATUS.refused)
     try {

@@ -1,0 +1,102 @@
+/**
+ * Questions of devices (ledger.md §6): a report handed in, a proof of state, a receipt. Stage: **report** → pool.
+ * Invariants: a device hands in its own reports only and is given proofs of what concerns it only; every refusal has a code of the table;
+ * what proofs cost altogether is bounded, whoever asks.
+ */
+import { toHex } from '../../protocol/bytes.ts'
+import { readTransaction } from '../../protocol/execution.ts'
+import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
+import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
+import type { PublicKeyHex } from '../../protocol/members.ts'
+import { type Proof, renderProof } from '../../protocol/proof.ts'
+import type { Code } from '../../protocol/verdict.ts'
+import type { LedgerReads } from '../executor/reads.ts'
+import type { Intake } from '../intake/intake.ts'
+import { TokenBucket } from '../network/limiter.ts'
+import { LIGHT_LIMITS } from './limits.ts'
+import { deviceIdOf } from './roles.ts'
+
+/** What the answers are made of. */
+export type QuestionDependencies = {
+  readonly chainId: Uint8Array
+  readonly intake: Pick<Intake, 'submit'>
+  readonly reads: Pick<LedgerReads, 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction'>
+}
+
+/** An answer; a proof comes with `OK` only. */
+export type Answered = { readonly code: Code; readonly proof: string | null }
+
+const refusal = (code: Code): Answered => ({ code, proof: null })
+const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(proof) })
+
+/** Answers the questions of devices. */
+export class Questions {
+  readonly #deps: QuestionDependencies
+  readonly #budget = new TokenBucket(LIGHT_LIMITS.proofHashesPerSecond, LIGHT_LIMITS.proofHashesBurst)
+
+  constructor(deps: QuestionDependencies) {
+    this.#deps = deps
+  }
+
+  /** Takes a report of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */
+  async submit(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
+    const read = readTransaction(data, this.#deps.chainId)
+    if (typeof read === 'string') return refusal(read)
+    if (read.transaction.kind !== deviceReport.name) return refusal('LIGHT_NOT_A_REPORT')
+    if (toHex(read.signer) !== peer) return refusal('LIGHT_FOREIGN_REPORT')
+    const [code] = await this.#deps.intake.submit([data])
+    return refusal(code as Code)
+  }
+
+  /** Proof of the entry under a key, or of its absence. LIGHT_FORBIDDEN for keys that are not a device's business. */
+  async state(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
+    const key = utf8(data)
+    if (key === undefined) return refusal('MESSAGE_MALFORMED')
+    if (!mayRead(peer, key)) return refusal('LIGHT_FORBIDDEN')
+    if (!this.#afford(LIGHT_LIMITS.stateProofHashes)) return refusal('LIGHT_BUSY')
+    const proof = await this.#deps.reads.proveState(key)
+    return proof === undefined ? refusal('LIGHT_UNPROVABLE') : proved(proof)
+  }
+
+  /**
+   * Proof that a report of `peer` is in the chain. LIGHT_UNPROVABLE: not in the chain here, or in no certified block yet. LIGHT_PRUNED: it
+   * is, and the block's body is gone. LIGHT_FORBIDDEN: somebody else's.
+   */
+  async receipt(peer: PublicKeyHex, id: Uint8Array): Promise<Answered> {
+    if (id.length !== 32) return refusal('MESSAGE_MALFORMED')
+    const { reads, chainId } = this.#deps
+    const position = reads.transaction(id)
+    if (position === undefined) return refusal('LIGHT_UNPROVABLE')
+    if (!this.#afford(reads.headerAt(position.height)?.header.transactionCount ?? 0)) return refusal('LIGHT_BUSY')
+    const proof = await reads.proveTransaction(id)
+    if (proof === undefined || proof.subject.kind !== 'transaction')
+      return refusal(reads.proveBlock(position.height) === undefined ? 'LIGHT_UNPROVABLE' : 'LIGHT_PRUNED')
+    const read = readTransaction(proof.subject.transaction, chainId)
+    const isOwn = typeof read !== 'string' && toHex(read.signer) === peer
+    return isOwn ? proved(proof) : refusal('LIGHT_FORBIDDEN')
+  }
+
+  /** Whether a proof of so many hashes may be made now; what is left may go into debt once. */
+  #afford(hashes: number): boolean {
+    if (this.#budget.charge(0) > 0) return false
+    this.#budget.charge(hashes)
+    return true
+  }
+}
+
+/** Own record; trust, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
+function mayRead(peer: PublicKeyHex, key: string): boolean {
+  if (key === deviceStateKey(deviceIdOf(peer))) return true
+  const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
+  return id !== undefined && [trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)
+}
+
+function utf8(data: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data)
+  } catch {
+    return undefined
+  }
+}
