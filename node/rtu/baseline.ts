@@ -38,10 +38,7 @@ export const baselineFile = (path: string): BaselineStore => ({
       return parseBaselines(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), monitors)
     } catch (cause) {
       if (cause instanceof SyntaxError || cause instanceof TypeError || cause instanceof CborError)
-        throw new AlthingError('RTU_BASELINE_DAMAGED', `${path} is no baseline; delete it to learn again`, {
-          cause,
-          exitCode: 65,
-        })
+        throw new AlthingError('RTU_BASELINE_DAMAGED', `${path} is no baseline; delete it to learn again`, { cause })
       throw cause
     }
   },

@@ -8,12 +8,8 @@ import { dirname, join } from 'node:path'
 import { AlthingError, isAlthingError } from '../errors.ts'
 import { refusalOf } from './machine.ts'
 
-/** EX_IOERR and EX_DATAERR of sysexits.h. */
-const EXIT_DISK = 74
-const EXIT_BAD_DATA = 65
-
 const failed = (code: string, what: string, cause: unknown): AlthingError =>
-  new AlthingError(code, `${what}: ${refusalOf(cause) ?? 'failed'}`, { cause, exitCode: EXIT_DISK })
+  new AlthingError(code, `${what}: ${refusalOf(cause) ?? 'failed'}`, { cause })
 
 /** Puts `content` in the place of the file at `path` (mode 0600), with its directory (0700) if that is missing. */
 export async function replaceFile(path: string, content: Uint8Array): Promise<void> {
@@ -42,10 +38,7 @@ export async function readOwnFile(path: string, bytesMax: number): Promise<Uint8
     const file = await open(path, 'r')
     try {
       const { size } = await file.stat()
-      if (size > bytesMax)
-        throw new AlthingError('RTU_FILE_TOO_LARGE', `${path} has more than ${bytesMax} bytes`, {
-          exitCode: EXIT_BAD_DATA,
-        })
+      if (size > bytesMax) throw new AlthingError('RTU_FILE_TOO_LARGE', `${path} has more than ${bytesMax} bytes`)
       return new Uint8Array(await file.readFile())
     } finally {
       await file.close()

@@ -30,7 +30,9 @@ export function hardwareOf(machine: Machine): Hardware {
     // machine-id(5) asks not to show the id itself: a hash tells machines apart as well.
     hardwareId:
       read('/proc/device-tree/serial-number') ??
-      (machineId === undefined ? undefined : createHash('sha256').update(`althing ${machineId}`).digest('hex').slice(0, 32)) ??
+      (machineId === undefined
+        ? undefined
+        : createHash('sha256').update(`althing ${machineId}`).digest('hex').slice(0, 32)) ??
       label(hostname()) ??
       'unknown',
     manufacturer: read('/sys/class/dmi/id/sys_vendor') ?? 'unknown',

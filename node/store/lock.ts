@@ -37,7 +37,7 @@ const ATTEMPTS_MAX = 5
 
 /** The error of `code`. Not from level.ts: an RTU locks its directory too, and has no database. */
 const lockError = (code: 'STORE_LOCKED' | 'STORE_OPEN_FAILED', message: string, cause?: unknown): AlthingError =>
-  new AlthingError(code, message, { cause, exitCode: code === 'STORE_LOCKED' ? 75 : 74 })
+  new AlthingError(code, message, { cause })
 
 /**
  * Takes the lock of `directory`, which must exist. Throws AlthingError STORE_LOCKED (held by a live process, named in the message)
