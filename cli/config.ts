@@ -11,11 +11,14 @@ import { type NodeConfig, SETTING_ROWS } from '../config/settings.ts'
 import { readTokenSecret } from '../config/tokenSecret.ts'
 import { readKeyFile } from '../node/crypto/keys.ts'
 import { AlthingError } from '../node/errors.ts'
+import { toHex } from '../protocol/bytes.ts'
 import type { Genesis } from '../protocol/genesis.ts'
 import { memberIndex } from '../protocol/members.ts'
+import { addressOf } from '../protocol/signature.ts'
 import { type CommandContext, chainIdText } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { show } from './output.ts'
+import { rtuProblems } from './rtuHome.ts'
 
 /** `althing config`. */
 export function registerConfig(program: Command, context: CommandContext): void {
@@ -43,6 +46,8 @@ async function check(context: CommandContext): Promise<void> {
   const key = await attempt(problems, 'keys/node.key', () => readKeyFile(home.nodeKeyFile))
   if (loaded !== undefined) {
     problems.push(...(await filesOf(home, loaded.config)))
+    if (genesis !== undefined && key !== undefined && isRtu(loaded.config))
+      problems.push(...rtuProblems(loaded.config, genesis, key.publicKeyHex))
     if (genesis !== undefined) problems.push(...peersOf(loaded.config, genesis))
   }
   if (problems.length > 0) {
@@ -56,9 +61,11 @@ async function check(context: CommandContext): Promise<void> {
     [
       `ok: ${home.folder}`,
       `chain ${result.chainId}`,
-      member === null
-        ? 'this key is no member of the genesis'
-        : `member ${member}, one of ${genesis!.memberSet.members.length}`,
+      isRtu(loaded!.config)
+        ? `device ${toHex(addressOf(key!.publicKey))} of segment ${loaded!.config.rtu.segment}`
+        : member === null
+          ? 'this key is no member of the genesis'
+          : `member ${member}, one of ${genesis!.memberSet.members.length}`,
     ].join('\n'),
   )
 }
@@ -77,27 +84,28 @@ async function attempt<T>(problems: Problem[], where: string, work: () => Promis
   }
 }
 
+/** Whether this is the home of a device, which has no API and no tokens: it names members that it speaks to. */
+const isRtu = ({ rtu }: NodeConfig): boolean => rtu.members.length > 0
+
 async function filesOf(home: Home, config: NodeConfig): Promise<Problem[]> {
   const problems: Problem[] = []
-  const secret = await readTokenSecret(inHome(home, config.api.tokenSecretFile))
-  if (!secret.ok) problems.push(...secret.problems)
+  const secret = isRtu(config) ? undefined : await readTokenSecret(inHome(home, config.api.tokenSecretFile))
+  if (secret?.ok === false) problems.push(...secret.problems)
   const folder = await stat(home.keysFolder).catch(() => undefined)
   if (folder !== undefined && process.platform !== 'win32' && (folder.mode & 0o077) !== 0)
     problems.push({ where: home.keysFolder, what: 'is open to other users', hint: `Run: chmod 700 ${home.keysFolder}` })
   return problems
 }
 
-function peersOf({ network, rtu }: NodeConfig, genesis: Genesis): Problem[] {
+function peersOf({ network }: NodeConfig, genesis: Genesis): Problem[] {
   const names = genesis.memberSet.members.map((member) => member.name)
-  const foreign = (setting: string, peers: NodeConfig['network']['peers']): Problem[] =>
-    peers
-      .filter((peer) => !names.includes(peer.member))
-      .map((peer) => ({
-        where: setting,
-        what: `"${peer.member}" is no member of genesis.json`,
-        hint: `Its members are ${names.join(', ')}`,
-      }))
-  return [...foreign('network.peers', network.peers), ...foreign('rtu.members', rtu.members)]
+  return network.peers
+    .filter((peer) => !names.includes(peer.member))
+    .map((peer) => ({
+      where: 'network.peers',
+      what: `"${peer.member}" is no member of genesis.json`,
+      hint: `Its members are ${names.join(', ')}`,
+    }))
 }
 
 async function showConfig(context: CommandContext, origin: boolean): Promise<void> {

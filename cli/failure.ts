@@ -142,6 +142,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'The file is not a proof in its one form.',
     'Fetch it anew; an editor or a formatter may have changed it, or it is no proof file.',
   ),
+  REGISTRATION_INCOMPLETE: failure(
+    EXIT.usage,
+    'A device is to be registered, and not all of it was said.',
+    'On the device, `althing rtu id` prints the whole command.',
+  ),
   TOKEN_LIFETIME: failure(
     EXIT.usage,
     'A token may not live that long.',

@@ -24,28 +24,46 @@ import type { Genesis } from '../protocol/genesis.ts'
 import { type CommandContext, chainIdText } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { exists, readText, readTextIfThere, writeNewFile } from './files.ts'
+import { initRtu } from './initRtu.ts'
 import { apiKeyNames, keyFileOf } from './keys.ts'
 import { record, show } from './output.ts'
 
 /** Name of the API key that `init` makes. */
 const FIRST_API_KEY = 'admin'
 
-type InitOptions = { name: string; network?: string; members?: string; genesis?: string }
+type InitOptions = {
+  name: string
+  network?: string
+  members?: string
+  genesis?: string
+  rtu?: boolean
+  segment?: string
+  member?: string[]
+}
 
 /** `althing init`. */
 export function registerInit(program: Command, context: CommandContext): void {
   program
     .command('init')
     .description('make a home: keys, genesis.json and config.toml')
-    .option('--name <name>', 'name of this member', 'althing')
+    .option('--name <name>', 'name of this member, or of the device', 'althing')
     .option('--network <name>', 'name of a new network (default: local)')
     .option('--members <file>', 'JSON list of {name, publicKey, apiKeys} for the genesis of a new network')
     .option('--genesis <file>', 'genesis.json of the network to join')
+    .option('--rtu', 'the home of a device (`althing rtu`); needs --genesis, --segment and --member')
+    .option('--segment <name>', 'with --rtu: network segment that the device is in')
+    .option('--member <name=multiaddr>', 'with --rtu: a member to speak to; two or more', collect)
     .action((options: InitOptions) => init(context, options))
 }
 
+const collect = (text: string, before: string[] = []): string[] => [...before, text]
+
 async function init(context: CommandContext, options: InitOptions): Promise<void> {
   const { home, output } = context
+  if (options.rtu === true && (options.members !== undefined || options.network !== undefined))
+    throw new CommandError('INIT_OPTIONS', EXIT.usage, '--rtu joins a network; --members and --network make a new one')
+  if (options.rtu !== true && (options.segment !== undefined || options.member !== undefined))
+    throw new CommandError('INIT_OPTIONS', EXIT.usage, '--segment and --member are for the home of a device: add --rtu')
   if (options.genesis !== undefined && (options.members !== undefined || options.network !== undefined))
     throw new CommandError(
       'INIT_OPTIONS',
@@ -54,6 +72,7 @@ async function init(context: CommandContext, options: InitOptions): Promise<void
     )
   if (await exists(home.configFile))
     throw new CommandError('HOME_EXISTS', EXIT.configuration, `${home.folder} is a home already and is left as it is`)
+  if (options.rtu === true) return initRtu(context, options)
   const config = initialConfig(context, options)
   const given = await genesisGiven(context, options)
   const members = options.members === undefined ? undefined : await membersGiven(options.members, options)

@@ -15,6 +15,7 @@ import { registerInit } from './init.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
+import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
 import { registerTestnet } from './testnet.ts'
@@ -32,6 +33,7 @@ const DAEMONS: readonly string[] = ['start']
 const COMMANDS: readonly RegisterCommand[] = [
   registerInit,
   registerStart,
+  registerRtu,
   registerStatus,
   registerKeys,
   registerToken,

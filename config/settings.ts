@@ -165,10 +165,17 @@ export const SETTINGS = {
       '',
       'Network segment that this remote terminal unit belongs to. Needed by `althing rtu` only.',
     ),
-    interval_ms: setting(wholeNumber(100, 86_400_000), 60_000, 'Time from one observation of the device to the next.', {
-      unit: 'ms',
-    }),
-    watch: setting(listOf(path), nothing<string>(), 'Log files that the unit reads for anomalies.'),
+    interval_ms: setting(
+      wholeNumber(100, 86_400_000),
+      5000,
+      'Time from one observation of the device, and report of it, to the next.',
+      { unit: 'ms' },
+    ),
+    watch: setting(
+      listOf(path),
+      nothing<string>(),
+      'Files and folders whose changes are reported, besides the usual ones of the system (accounts, services, remote access).',
+    ),
     members: setting(
       listOf(peerEntry),
       nothing<PeerEntry>(),

@@ -7,8 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { destination, type Logger, pino, stdSerializers } from 'pino'
-import pretty from 'pino-pretty'
+import type { Logger } from 'pino'
 import type { NodeConfig } from '../config/settings.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { Genesis } from '../protocol/genesis.ts'
@@ -17,6 +16,7 @@ import { systemClock } from './clock.ts'
 import type { NodeKey } from './crypto/keys.ts'
 import { AlthingError } from './errors.ts'
 import { MemberNode } from './main.ts'
+import { createLogger, endOnBugs, listenForTheEnd } from './process.ts'
 import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
 import { NodeService, PoolWatch } from './service/service.ts'
 
@@ -37,15 +37,11 @@ export type DaemonOptions = {
 
 /** How long a graceful stop may take, ms; afterwards the process ends as it is, and loses nothing that was acknowledged. */
 const STOP_MS_MAX = 10_000
-const EXIT_BUG = 70
 
 /** Runs a daemon until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const log = createLogger(options.config.log, options.config.node.name)
-  process.on('uncaughtException', (error) => {
-    log.fatal({ error }, 'a bug in althing itself')
-    process.exit(EXIT_BUG)
-  })
+  const log = await createLogger(options.config.log, options.config.node.name)
+  endOnBugs(log)
   const end = Promise.withResolvers<void>()
   listenForTheEnd(log, end, options.aliveWhile)
   const parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer } = {}
@@ -142,24 +138,6 @@ async function stopParts(
   clearTimeout(late)
 }
 
-/** Signals and the end of `aliveWhile` end the daemon; a second signal ends the process. */
-function listenForTheEnd(log: Logger, end: PromiseWithResolvers<void>, aliveWhile: Readable | undefined): void {
-  // Rejected before anyone waits for it: the failure shows where it is awaited.
-  end.promise.catch(() => undefined)
-  let asked = false
-  const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
-  for (const [signal, exitCode] of Object.entries(signals))
-    process.on(signal, () => {
-      if (asked) process.exit(exitCode)
-      asked = true
-      log.info({ signal }, 'stopping; a second signal ends at once')
-      end.resolve()
-    })
-  if (aliveWhile === undefined) return
-  aliveWhile.on('end', () => end.resolve()).on('error', () => end.resolve())
-  aliveWhile.resume()
-}
-
 /** Addresses of each member by its key. */
 function addressesOf(
   peers: NodeConfig['network']['peers'],
@@ -169,21 +147,6 @@ function addressesOf(
     publicKey: toHex(publicKey),
     addresses: peers.filter(({ member }) => member === name).map(({ address }) => address),
   }))
-}
-
-/** Lines of JSON on standard error; for people where that is a terminal. Errors with their causes, no secrets: nothing is given any. */
-function createLogger({ level, format }: NodeConfig['log'], name: string): Logger {
-  const readable = format === 'pretty' || (format === 'auto' && process.stderr.isTTY === true)
-  const options = {
-    level,
-    base: { name },
-    serializers: { error: stdSerializers.errWithCause, err: stdSerializers.errWithCause },
-  }
-  if (!readable) return pino(options, destination({ dest: 2, sync: true }))
-  return pino(
-    options,
-    pretty({ destination: 2, sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l' }),
-  )
 }
 
 const runFile = (home: string): string => join(home, 'run.json')

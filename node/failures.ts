@@ -125,21 +125,31 @@ export const FAILURES = {
 
   // Devices (node/rtu).
   RTU_BASELINE_DAMAGED: failure(
-    null,
+    65,
     'What the device has learnt cannot be read.',
     'Find out who changed the file; then remove it, and the device learns anew and says so.',
   ),
   RTU_FILE_TOO_LARGE: failure(
-    null,
+    65,
     'A file of the unit’s own is larger than it can be.',
     'Find out who changed the file; then remove it.',
   ),
-  RTU_READ_FAILED: failure(
+  RTU_NOT_ADMITTED: failure(
     null,
+    'Members answer and do not let this device in: it is not registered, or retired or blacklisted, or of another chain.',
+    'Register it: `althing rtu id` prints the command for a member. Reports are held meanwhile.',
+  ),
+  RTU_NO_MEMBER: failure(
+    null,
+    'None of the members that the unit is configured for can be reached.',
+    'Check the network and rtu.members. Reports are held meanwhile.',
+  ),
+  RTU_READ_FAILED: failure(
+    74,
     'A file of the unit’s own cannot be read.',
     'Check the disk and the owner of the folder.',
   ),
-  RTU_WRITE_FAILED: failure(null, 'A file of the unit’s own cannot be written.', 'Free or replace the disk.'),
+  RTU_WRITE_FAILED: failure(74, 'A file of the unit’s own cannot be written.', 'Free or replace the disk.'),
 
   // Threads that recover signers (node/crypto).
   SIGNATURE_POOL_CLOSED: failure(

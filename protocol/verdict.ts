@@ -250,8 +250,8 @@ export const VERDICTS = {
     'The proof is true of an older block than the newest header verified here. Ask another member.',
   ),
   LIGHT_ANSWER: reject(50, 422, 'The proof is of something else than what was asked for.'),
-  LIGHT_FORK: reject(
-    100,
+  LIGHT_FORK: ignore(
+    0,
     409,
     'Two commit certificates contradict each other: more members lied than are tolerated, or messages took too long. Keep the evidence and show it to the members.',
   ),

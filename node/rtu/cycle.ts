@@ -65,8 +65,15 @@ export type CycleResult = {
 export type Cycle = {
   /** One cycle. Rejects with AlthingError of the baseline store or the outbox, or with a bug. */
   runOnce(): Promise<CycleResult>
-  /** Cycles until `signal` aborts; then resolves. Rejects as `runOnce`. `onResult` hears of each. */
-  run(signal: AbortSignal, onResult?: (result: CycleResult) => void): Promise<void>
+  /**
+   * Cycles until `signal` aborts; then resolves. `onResult` hears of each. Rejects as `runOnce`, unless `onFailure` says after how many ms the
+   * next cycle may begin; undefined: it shall reject.
+   */
+  run(
+    signal: AbortSignal,
+    onResult?: (result: CycleResult) => void,
+    onFailure?: (error: unknown) => number | undefined,
+  ): Promise<void>
 }
 
 /** A cycle over `needs`. The baselines are loaded by the first one. */
@@ -166,14 +173,21 @@ export function createCycle(options: CycleOptions, needs: CycleNeeds): Cycle {
 
   return {
     runOnce,
-    async run(signal, onResult) {
+    async run(signal, onResult, onFailure) {
       let dueMs = machine.monotonicMs()
       while (!signal.aborted) {
-        const result = await runOnce()
-        onResult?.(result)
+        let pauseMs = options.intervalMs
+        try {
+          const result = await runOnce()
+          onResult?.(result)
+        } catch (error) {
+          const afterMs = onFailure?.(error)
+          if (afterMs === undefined) throw error
+          pauseMs = Math.max(pauseMs, afterMs)
+        }
         const nowMs = machine.monotonicMs()
         // A cycle that took too long, or a machine that slept, is not made up for by a burst.
-        dueMs = Math.max(dueMs + options.intervalMs, nowMs)
+        dueMs = Math.max(dueMs + pauseMs, nowMs)
         try {
           await sleep(dueMs - nowMs, signal)
         } catch (error) {

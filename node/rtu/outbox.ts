@@ -1,8 +1,9 @@
 /**
- * RTU, stage 4: signed reports that no member has taken yet.
+ * RTU, stage 4: signed reports that are not known to be in the chain yet.
  * Invariants: bounded in reports and bytes, oldest reports without events dropped first, then the oldest of all, and every drop counted;
- * on disk before `add` resolves; delivered in the order they were added, one at a time. A report that has expired is signed again under the
- * same nonce: should a member have included the first after all, the second is refused as a duplicate and not counted twice.
+ * on disk before `add` resolves, and until the chain is proved to hold it: what a member only took may be lost with that member; handed
+ * over in the order they were added, one at a time. A report is signed anew, under the same nonce, only when no later block can hold it
+ * as it is and the members say that none does, so that it is never in the chain twice.
  */
 import { CborError, type CborValue } from '../../protocol/cbor.ts'
 import { boolean, bytes, decodeAs, encodeAs, record } from '../../protocol/codec.ts'
@@ -15,23 +16,37 @@ export type OutboxOptions = {
   readonly reportsMax: number
   readonly bytesMax: number
   readonly validityMs: number
-  /** A report with less than this left is signed again before it is sent. */
-  readonly renewBeforeMs: number
+  /** Reports that may be with the members at once, waiting for their block. */
+  readonly takenMax: number
+  /** A report that was taken and is still in no block after so long is handed over again. */
+  readonly resubmitMs: number
 }
-/** A day of heartbeats a minute apart, in at most 8 MiB. */
+/** Two hours of reports five seconds apart, in at most 8 MiB; what has events is kept longest. */
 export const OUTBOX_DEFAULTS: OutboxOptions = {
   reportsMax: 1440,
   bytesMax: 8 * 1024 * 1024,
   validityMs: 1_800_000,
-  renewBeforeMs: 60_000,
+  takenMax: 64,
+  resubmitMs: 30_000,
 }
 
-/** What became of a report: a member took it (or had it already), refused it for good, or nobody could take it now. */
-export type DeliveryOutcome = 'delivered' | 'refused' | 'later'
+/** What came of handing a report over: a member has it, all refuse it for good, or nobody could take it now. */
+export type SubmitOutcome = 'taken' | 'refused' | 'later'
+/** How reports get to the members. */
+export type Carrier = {
+  submit(transaction: Transaction): Promise<SubmitOutcome>
+  /** Whether the chain is proved to hold it; undefined where nobody can say now. `everyone`: no is the word of all that answer. */
+  isCommitted(transaction: Transaction, everyone: boolean): Promise<boolean | undefined>
+  /** Block time of the newest verified header: no later block has an earlier one. */
+  chainTime(): number
+}
 /** Since the outbox was opened, but for what is held. */
 export type OutboxStatus = {
   readonly reportsHeld: number
   readonly bytesHeld: number
+  /** Of those held: with a member, waiting for their block. */
+  readonly reportsTaken: number
+  /** Proved to be in the chain. */
   readonly delivered: number
   readonly refused: number
   readonly droppedHeartbeats: number
@@ -39,12 +54,14 @@ export type OutboxStatus = {
   readonly damaged: number
   readonly renewed: number
 }
-/** `sign` makes the transaction of a draft; `nonce` gives 16 random bytes; `now` is the wall clock in ms. */
+/** `sign` makes the transaction of a draft; `nonce` gives 16 random bytes; `now` is block time as well as it is known, ms. */
 export type OutboxNeeds = {
   readonly spool: Spool
   sign(draft: TransactionDraft): Transaction
   nonce(): Uint8Array
   now(): number
+  /** ms from an arbitrary start, never falling. */
+  monotonic(): number
 }
 export type Outbox = {
   /**
@@ -52,12 +69,21 @@ export type Outbox = {
    * only, and delivered if the process lives until then.
    */
   add(kind: string, payload: CborValue, hasEvents: boolean): Promise<void>
-  /** Sends what is held, oldest first, until `send` says `later`. A call while one is under way joins it. */
-  deliver(send: (transaction: Uint8Array) => Promise<DeliveryOutcome>): Promise<void>
+  /**
+   * Settles what was taken and hands over the rest, oldest first, until the carrier says `later` or enough is under way. A call while
+   * one is under way joins it. Rejects with RTU_WRITE_FAILED.
+   */
+  deliver(carrier: Carrier): Promise<void>
   status(): OutboxStatus
 }
 
-type Held = { readonly sequence: number; readonly hasEvents: boolean; transaction: Transaction }
+type Held = {
+  readonly sequence: number
+  readonly hasEvents: boolean
+  transaction: Transaction
+  /** When a member took it, monotonic; not kept on disk: after a restart it is handed over again, and refused as a duplicate. */
+  takenAt: number | undefined
+}
 
 const heldCodec = record({ hasEvents: boolean, transaction: bytes(1, LIMITS.transactionBytesMax) })
 /** Bytes of the largest value that an outbox puts into its spool. */
@@ -65,9 +91,8 @@ export const SPOOLED_BYTES_MAX: number = LIMITS.transactionBytesMax + 16
 
 /** Opens the outbox over what `needs.spool` holds. Rejects as the spool does; throws on options out of range. */
 export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Promise<Outbox> {
-  if (options.validityMs > LIMITS.transactionValidityMsMax || options.renewBeforeMs >= options.validityMs)
-    throw new RangeError('validityMs of an outbox must be at most one hour and more than renewBeforeMs')
-  const { spool, now } = needs
+  if (options.validityMs > LIMITS.transactionValidityMsMax) throw new RangeError('validityMs of an outbox: one hour')
+  const { spool, now, monotonic } = needs
   const held: Held[] = []
   const count = { delivered: 0, refused: 0, droppedHeartbeats: 0, droppedEvents: 0, damaged: 0, renewed: 0 }
   let bytesHeld = 0
@@ -127,6 +152,7 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
   async function renew(report: Held): Promise<void> {
     const { kind, payload, nonce, bytes: old } = report.transaction
     report.transaction = signed(kind, payload, nonce)
+    report.takenAt = undefined
     bytesHeld += report.transaction.bytes.length - old.length
     count.renewed++
     // A crash before this is written only means that it is signed once more.
@@ -135,26 +161,52 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
     })
   }
 
-  async function deliverAll(send: (transaction: Uint8Array) => Promise<DeliveryOutcome>): Promise<void> {
-    for (let report = held[0]; report !== undefined; report = held[0]) {
-      const current = report
-      const left = current.transaction.validUntil - now()
-      // More than the whole validity left means that the clock was set back since: members would refuse it as too long.
-      if (left < options.renewBeforeMs || left > options.validityMs) await renew(current)
-      const outcome = await send(current.transaction.bytes)
-      if (outcome === 'later') return
-      // It may have been dropped for lack of room while it was on its way.
-      if (!forget(current)) continue
-      if (outcome === 'delivered') count.delivered++
-      else count.refused++
-      await inTurn(() => spool.remove(current.sequence))
+  async function done(report: Held, outcome: 'delivered' | 'refused'): Promise<void> {
+    // It may have been dropped for lack of room while it was on its way.
+    if (!forget(report)) return
+    count[outcome]++
+    await inTurn(() => spool.remove(report.sequence))
+  }
+
+  /** Whether no later block can hold the report, or its time was signed with a clock that was far ahead. */
+  const isPast = ({ transaction: { validUntil } }: Held, chainTime: number): boolean =>
+    validUntil < chainTime || validUntil > now() + LIMITS.transactionValidityMsMax
+
+  async function deliverAll(carrier: Carrier): Promise<void> {
+    let taken = 0
+    // Blocks take them in order, so where one is not in the chain yet its followers need no question.
+    let settled = true
+    for (const report of [...held]) {
+      if (!held.includes(report)) continue
+      const past = isPast(report, carrier.chainTime())
+      if (past || (report.takenAt !== undefined && settled)) {
+        const committed = await carrier.isCommitted(report.transaction, past)
+        if (committed === undefined) return
+        if (committed) {
+          await done(report, 'delivered')
+          continue
+        }
+        settled = false
+      }
+      if (past) await renew(report)
+      if (report.takenAt === undefined || monotonic() - report.takenAt >= options.resubmitMs) {
+        const outcome = await carrier.submit(report.transaction)
+        if (outcome === 'later') return
+        if (outcome === 'refused') {
+          await done(report, 'refused')
+          continue
+        }
+        report.takenAt = monotonic()
+      }
+      if (++taken >= options.takenMax) return
     }
   }
 
   let underWay: Promise<void> | undefined
   return {
     async add(kind, payload, hasEvents) {
-      const report: Held = { sequence: nextSequence++, hasEvents, transaction: signed(kind, payload, needs.nonce()) }
+      const transaction = signed(kind, payload, needs.nonce())
+      const report: Held = { sequence: nextSequence++, hasEvents, transaction, takenAt: undefined }
       held.push(report)
       bytesHeld += report.transaction.bytes.length
       const gone = overflow()
@@ -163,20 +215,25 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
         if (held.includes(report)) await write(report)
       })
     },
-    deliver(send) {
-      underWay ??= deliverAll(send).finally(() => {
+    deliver(carrier) {
+      underWay ??= deliverAll(carrier).finally(() => {
         underWay = undefined
       })
       return underWay
     },
-    status: () => ({ reportsHeld: held.length, bytesHeld, ...count }),
+    status: () => ({
+      reportsHeld: held.length,
+      reportsTaken: held.filter(({ takenAt }) => takenAt !== undefined).length,
+      bytesHeld,
+      ...count,
+    }),
   }
 }
 
 function parseHeld(sequence: number, value: Uint8Array): Held | undefined {
   try {
     const { hasEvents, transaction } = decodeAs(heldCodec, value, 'held report')
-    return { sequence, hasEvents, transaction: decodeTransaction(transaction) }
+    return { sequence, hasEvents, transaction: decodeTransaction(transaction), takenAt: undefined }
   } catch (error) {
     if (error instanceof CborError) return undefined
     throw error

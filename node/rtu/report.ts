@@ -10,7 +10,7 @@ import { LIMITS } from '../../protocol/limits.ts'
 import { encodeFeatures, type Features } from './features.ts'
 import { type Finding, worstFirst } from './monitor.ts'
 
-/** Times by the machine's monotonic clock. */
+/** Times by the machine's monotonic clock. `heartbeatMs` 0: a report in each cycle. */
 export type ReportOptions = {
   readonly heartbeatMs: number
   readonly repeatMs: number

@@ -6,7 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { storeError } from './level.ts'
+import { AlthingError } from '../errors.ts'
 
 /** Name of the lock file in a data directory. */
 export const LOCK_FILE = 'LOCK'
@@ -35,6 +35,10 @@ export type ProcessTable = {
 
 const ATTEMPTS_MAX = 5
 
+/** The error of `code`. Not from level.ts: an RTU locks its directory too, and has no database. */
+const lockError = (code: 'STORE_LOCKED' | 'STORE_OPEN_FAILED', message: string, cause?: unknown): AlthingError =>
+  new AlthingError(code, message, { cause })
+
 /**
  * Takes the lock of `directory`, which must exist. Throws AlthingError STORE_LOCKED (held by a live process, named in the message)
  * or STORE_OPEN_FAILED.
@@ -54,11 +58,11 @@ export async function lockDirectory(directory: string, table: ProcessTable = sys
   } catch (error) {
     throw (error as { code?: unknown }).code === 'STORE_LOCKED'
       ? error
-      : storeError('STORE_OPEN_FAILED', `cannot lock ${directory}`, error)
+      : lockError('STORE_OPEN_FAILED', `cannot lock ${directory}`, error)
   } finally {
     await remove(draft)
   }
-  throw storeError('STORE_LOCKED', `several processes are taking ${directory} at once; start one only`)
+  throw lockError('STORE_LOCKED', `several processes are taking ${directory} at once; start one only`)
 }
 
 function held(path: string, content: string): DirectoryLock {
@@ -78,7 +82,7 @@ async function removeStale(directory: string, path: string, draft: string, table
   if (seen === undefined) return
   const holder = parseHolder(seen)
   if (holder !== undefined && (await isRunning(holder, table))) {
-    throw storeError(
+    throw lockError(
       'STORE_LOCKED',
       `${directory} is used by process ${holder.pid}; stop it first. If no such node runs, remove ${path}`,
     )
@@ -87,7 +91,7 @@ async function removeStale(directory: string, path: string, draft: string, table
   // is alone in removing it: if it is still there then, it stays there until it is removed.
   const claim = join(directory, `${LOCK_FILE}.takeover.${createHash('sha256').update(seen).digest('hex').slice(0, 16)}`)
   if (!(await linkInto(draft, claim)))
-    throw storeError(
+    throw lockError(
       'STORE_LOCKED',
       `another process is taking over the lock of ${directory}. If none does, remove ${claim}`,
     )

@@ -23,6 +23,7 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
 const NOTHING_HELD: OutboxStatus = {
   reportsHeld: 0,
+  reportsTaken: 0,
   bytesHeld: 0,
   delivered: 0,
   refused: 0,
@@ -183,6 +184,24 @@ describe('cycle', () => {
     const { cycle } = cycleOf(ordinaryMachine(), { learningCycles: 0, budgetMs: 400 }, ['a', 'b', 'c', 'd'].map(greedy))
     await cycle.runOnce()
     expect(deadlines).toEqual([100, 100, 100, 100])
+  })
+
+  it('a failure that may pass → the next cycle after the time that was said, and the run goes on', async () => {
+    const { cycle, sleeps, failure, added } = cycleOf(ordinaryMachine(), { learningCycles: 0, intervalMs: 1000 })
+    const abort = new AbortController()
+    failure.next = new Error('disk full')
+    await cycle.run(
+      abort.signal,
+      () => abort.abort(),
+      () => {
+        failure.next = undefined
+        return 60_000
+      },
+    )
+    expect(sleeps).toEqual([60_000, 1000])
+    expect(added).toHaveLength(1)
+    failure.next = new Error('for good')
+    await expect(cycle.run(new AbortController().signal, undefined, () => undefined)).rejects.toThrow('for good')
   })
 
   it('cycles begin an interval apart; one that took too long is not made up for', async () => {

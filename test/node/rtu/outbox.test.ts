@@ -3,19 +3,28 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { directorySpool, type Spool } from '../../../node/rtu/disk.ts'
-import { type DeliveryOutcome, OUTBOX_DEFAULTS, openOutbox, SPOOLED_BYTES_MAX } from '../../../node/rtu/outbox.ts'
+import {
+  type Carrier,
+  OUTBOX_DEFAULTS,
+  openOutbox,
+  SPOOLED_BYTES_MAX,
+  type SubmitOutcome,
+} from '../../../node/rtu/outbox.ts'
+import { toHex } from '../../../protocol/bytes.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
-import { decodeTransaction, signerOf, signTransaction } from '../../../protocol/transaction.ts'
+import { signerOf, signTransaction, type Transaction } from '../../../protocol/transaction.ts'
 
 const secretKey = new Uint8Array(32).fill(7)
 const chainId = new Uint8Array(32).fill(1)
 let directory: string
 let nowMs: number
+let monotonicMs: number
 let nonces: number
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'althing-outbox-'))
   nowMs = 1_700_000_000_000
+  monotonicMs = 0
   nonces = 0
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
@@ -29,17 +38,28 @@ const open = (options: Partial<typeof OUTBOX_DEFAULTS> = {}, spool: Spool = spoo
       sign: (draft) => signTransaction(draft, chainId, secretKey),
       nonce: () => new Uint8Array(16).fill(++nonces),
       now: () => nowMs,
+      monotonic: () => monotonicMs,
     },
   )
 
-/** A member that answers as told and keeps what it was sent. */
-const member = (outcome: DeliveryOutcome) => {
-  const received: ReturnType<typeof decodeTransaction>[] = []
-  const send = (bytes: Uint8Array): Promise<DeliveryOutcome> => {
-    received.push(decodeTransaction(bytes))
-    return Promise.resolve(outcome)
+/** A member that answers as told, and a chain that holds what it took at the next block, or does not. */
+function member(outcome: SubmitOutcome, blocks = true) {
+  const received: Transaction[] = []
+  const chain = new Set<string>()
+  const asked: boolean[] = []
+  const carrier: Carrier = {
+    submit(transaction) {
+      received.push(transaction)
+      if (outcome === 'taken' && blocks) chain.add(toHex(transaction.id))
+      return Promise.resolve(outcome)
+    },
+    isCommitted(transaction, everyone) {
+      asked.push(everyone)
+      return Promise.resolve(chain.has(toHex(transaction.id)))
+    },
+    chainTime: () => nowMs,
   }
-  return { send, received, payloads: () => received.map(({ payload }) => payload) }
+  return { carrier, received, asked, chain, payloads: () => received.map(({ payload }) => payload) }
 }
 
 describe('outbox', () => {
@@ -47,17 +67,20 @@ describe('outbox', () => {
     const outbox = await open()
     for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], payload === 2)
     const nobody = member('later')
-    await outbox.deliver(nobody.send)
+    await outbox.deliver(nobody.carrier)
     expect(nobody.received).toHaveLength(1)
     expect(outbox.status().reportsHeld).toBe(3)
 
     const reopened = await open()
     expect(reopened.status().reportsHeld).toBe(3)
     await reopened.add('device.report', [4], false)
-    const someone = member('delivered')
-    await reopened.deliver(someone.send)
+    const someone = member('taken')
+    await reopened.deliver(someone.carrier)
     expect(someone.payloads()).toEqual([[1], [2], [3], [4]])
-    expect(reopened.status()).toMatchObject({ reportsHeld: 0, bytesHeld: 0, delivered: 4 })
+    expect(reopened.status()).toMatchObject({ reportsHeld: 4, reportsTaken: 4, delivered: 0 })
+    await reopened.deliver(someone.carrier)
+    expect(someone.received).toHaveLength(4)
+    expect(reopened.status()).toMatchObject({ reportsHeld: 0, reportsTaken: 0, bytesHeld: 0, delivered: 4 })
     expect(readdirSync(join(directory, 'outbox'))).toEqual([])
     expect((await open()).status().reportsHeld).toBe(0)
   })
@@ -66,8 +89,8 @@ describe('outbox', () => {
     const outbox = await open()
     await outbox.add('device.report', ['observed then'], true)
     nowMs += 24 * 3_600_000
-    const someone = member('delivered')
-    await outbox.deliver(someone.send)
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
     const sent = someone.received[0]!
     expect(sent.payload).toEqual(['observed then'])
     expect(sent.nonce).toEqual(new Uint8Array(16).fill(1))
@@ -76,13 +99,64 @@ describe('outbox', () => {
     expect(outbox.status().renewed).toBe(1)
   })
 
+  it('before a report is signed anew, all members are asked whether the chain holds it; what it holds is never sent again', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
+    nowMs += 24 * 3_600_000
+    const reopened = await open()
+    await reopened.deliver(someone.carrier)
+    expect(someone.received).toHaveLength(1)
+    expect(someone.asked).toEqual([true])
+    expect(reopened.status()).toMatchObject({ reportsHeld: 0, delivered: 1, renewed: 0 })
+  })
+
+  it('nobody can say whether the chain holds a report → it is neither sent nor signed anew', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    nowMs += 24 * 3_600_000
+    const someone = member('taken')
+    await outbox.deliver({ ...someone.carrier, isCommitted: () => Promise.resolve(undefined) })
+    expect(someone.received).toEqual([])
+    expect(outbox.status()).toMatchObject({ reportsHeld: 1, renewed: 0 })
+  })
+
+  it('what a member took and no block holds is handed over again, as it was, after a while', async () => {
+    const outbox = await open({ resubmitMs: 1000 })
+    await outbox.add('device.report', [1], true)
+    const forgetful = member('taken', false)
+    await outbox.deliver(forgetful.carrier)
+    await outbox.deliver(forgetful.carrier)
+    expect(forgetful.received).toHaveLength(1)
+    monotonicMs += 1000
+    const honest = member('taken')
+    await outbox.deliver(honest.carrier)
+    expect(honest.received).toEqual(forgetful.received)
+    await outbox.deliver(honest.carrier)
+    expect(outbox.status()).toMatchObject({ reportsHeld: 0, delivered: 1, renewed: 0 })
+  })
+
+  it('no more than so many are with the members at once, and only the oldest is asked about', async () => {
+    const outbox = await open({ takenMax: 2 })
+    for (const payload of [1, 2, 3, 4]) await outbox.add('device.report', [payload], true)
+    const someone = member('taken', false)
+    await outbox.deliver(someone.carrier)
+    await outbox.deliver(someone.carrier)
+    expect(someone.payloads()).toEqual([[1], [2]])
+    expect(someone.asked).toEqual([false])
+    for (const { id } of someone.received) someone.chain.add(toHex(id))
+    await outbox.deliver(someone.carrier)
+    expect(someone.payloads()).toEqual([[1], [2], [3], [4]])
+  })
+
   it('a report that is still valid is sent as it was signed', async () => {
     const outbox = await open()
     await outbox.add('device.report', [1], true)
     const validUntil = nowMs + OUTBOX_DEFAULTS.validityMs
     nowMs += 1000
-    const someone = member('delivered')
-    await outbox.deliver(someone.send)
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
     expect(someone.received[0]?.validUntil).toBe(validUntil)
   })
 
@@ -90,8 +164,8 @@ describe('outbox', () => {
     const outbox = await open()
     await outbox.add('device.report', [1], true)
     nowMs -= 86_400_000
-    const someone = member('delivered')
-    await outbox.deliver(someone.send)
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
     expect(someone.received[0]?.validUntil).toBe(nowMs + OUTBOX_DEFAULTS.validityMs)
   })
 
@@ -106,8 +180,8 @@ describe('outbox', () => {
     await outbox.add('device.report', ['heartbeat 3'], false)
     await outbox.add('device.report', ['event 4'], true)
     expect(outbox.status()).toMatchObject({ reportsHeld: 3, droppedHeartbeats: 3, droppedEvents: 1 })
-    const someone = member('delivered')
-    await (await open()).deliver(someone.send)
+    const someone = member('taken')
+    await (await open()).deliver(someone.carrier)
     expect(someone.payloads()).toEqual([['event 2'], ['event 3'], ['event 4']])
   })
 
@@ -124,24 +198,25 @@ describe('outbox', () => {
     const outbox = await open()
     await outbox.add('device.report', [1], true)
     await outbox.add('device.report', [2], true)
-    await outbox.deliver(member('refused').send)
+    await outbox.deliver(member('refused').carrier)
     expect(outbox.status()).toMatchObject({ reportsHeld: 0, refused: 2, delivered: 0 })
   })
 
   it('a failing send leaves everything held', async () => {
     const outbox = await open()
     await outbox.add('device.report', [1], true)
-    await expect(outbox.deliver(() => Promise.reject(new Error('cut')))).rejects.toThrow('cut')
-    const someone = member('delivered')
-    await outbox.deliver(someone.send)
+    const cut = { ...member('taken').carrier, submit: () => Promise.reject(new Error('cut')) }
+    await expect(outbox.deliver(cut)).rejects.toThrow('cut')
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
     expect(someone.payloads()).toEqual([[1]])
   })
 
   it('two deliveries at once send each report once', async () => {
     const outbox = await open()
     for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], true)
-    const someone = member('delivered')
-    await Promise.all([outbox.deliver(someone.send), outbox.deliver(someone.send)])
+    const someone = member('taken')
+    await Promise.all([outbox.deliver(someone.carrier), outbox.deliver(someone.carrier)])
     expect(someone.payloads()).toEqual([[1], [2], [3]])
   })
 
@@ -162,8 +237,9 @@ describe('outbox', () => {
     const outbox = await open()
     for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], true)
     const reopened = await open({}, directorySpool(join(directory, 'outbox'), SPOOLED_BYTES_MAX, 2))
-    const someone = member('delivered')
-    await reopened.deliver(someone.send)
+    const someone = member('taken')
+    await reopened.deliver(someone.carrier)
+    await reopened.deliver(someone.carrier)
     expect(someone.payloads()).toEqual([[2], [3]])
     expect(readdirSync(join(directory, 'outbox'))).toEqual([])
   })
@@ -179,8 +255,8 @@ describe('outbox', () => {
     const broken = directorySpool(join(directory, 'file', 'outbox'), SPOOLED_BYTES_MAX, 100)
     const outbox = await open({}, { ...broken, load: () => Promise.resolve([]), remove: () => Promise.resolve() })
     await expect(outbox.add('device.report', [1], true)).rejects.toMatchObject({ code: 'RTU_WRITE_FAILED' })
-    const someone = member('delivered')
-    await outbox.deliver(someone.send)
+    const someone = member('taken')
+    await outbox.deliver(someone.carrier)
     expect(someone.payloads()).toEqual([[1]])
   })
 

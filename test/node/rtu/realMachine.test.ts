@@ -38,6 +38,7 @@ beforeEach(async () => {
     sign: (draft) => signTransaction(draft, chainId, secretKey),
     nonce: () => new Uint8Array(16).fill(++nonces),
     now: () => Date.now(),
+    monotonic: () => performance.now(),
   })
   cycle = createCycle(
     { ...CYCLE_DEFAULTS, learningCycles: 2, budgetMs: 10_000 },
@@ -72,10 +73,14 @@ async function learn(): Promise<void> {
 /** Reports with events that are in the outbox, decoded as a member would. */
 async function reported(): Promise<readonly Report[]> {
   const reports: Report[] = []
-  await outbox.deliver((bytes) => {
-    const { payload } = decodeTransaction(bytes)
-    if ((payload as unknown[][])[2]?.length !== 0) reports.push(deviceReport.payload.from(payload, 'report'))
-    return Promise.resolve('delivered')
+  await outbox.deliver({
+    submit({ bytes }) {
+      const report = deviceReport.payload.from(decodeTransaction(bytes).payload, 'report')
+      if (report.events.length > 0) reports.push(report)
+      return Promise.resolve('taken')
+    },
+    isCommitted: () => Promise.resolve(false),
+    chainTime: () => 0,
   })
   return reports
 }

@@ -1,0 +1,93 @@
+/**
+ * Stage: the operator. `althing rtu`: watch this machine as a light peer; `althing rtu id`: who the device is, and how it is registered.
+ * Invariant: the running RTU is one process: this one is replaced, since a second one would cost a device 60 MB for nothing.
+ */
+import { execFile } from 'node:child_process'
+import { access } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import type { Command } from 'commander'
+import type { CommandContext } from './context.ts'
+import { record, show } from './output.ts'
+import { readRtuHome, registerCommand, registrationOf } from './rtuHome.ts'
+
+/**
+ * Flags of V8 for a small process (node/rtu/README.md has the figures): a small heap, one thread for the collector, and no optimising
+ * compilers, whose code and data cost more here than they save. They can only be given when a process begins.
+ */
+const NODE_FLAGS = [
+  '--max-semi-space-size=1',
+  '--max-old-space-size=64',
+  '--single-threaded-gc',
+  '--v8-pool-size=1',
+  '--optimize-for-size',
+  '--no-opt',
+  '--no-maglev',
+]
+/** One arena for the C library's memory in the place of eight per processor. */
+const SMALL = { MALLOC_ARENA_MAX: '1' }
+
+/** `althing rtu`. */
+export function registerRtu(program: Command, context: CommandContext): void {
+  const rtu = program
+    .command('rtu')
+    .description('run this device: watch the machine and report to its members, until SIGTERM or Ctrl-C')
+    .option('--until-stdin-closes', 'stop when standard input closes: for programs that start it and may die')
+    .action((options: { untilStdinCloses?: boolean }) => run(context, options.untilStdinCloses === true))
+  rtu
+    .command('id')
+    .description('print who this device is, and the command by which a member registers it')
+    .action(() => printIdentity(context))
+}
+
+async function printIdentity(context: CommandContext): Promise<void> {
+  const home = await readRtuHome(context)
+  const registration = await registrationOf(home)
+  const command = registerCommand(registration)
+  show(context.output, { device: home.device, registration, command }, () =>
+    [
+      record({ device: home.device, 'public key': registration.publicKey, segment: registration.segment }),
+      '',
+      'A member registers it with this command (look over what the machine says of itself):',
+      command,
+    ].join('\n'),
+  )
+}
+
+async function run(context: CommandContext, untilStdinCloses: boolean): Promise<void> {
+  // What is wrong is said here, before anything is replaced.
+  await readRtuHome(context)
+  const script = await processFile()
+  const words = [
+    ...['--home', context.home.folder],
+    ...Object.entries(context.flags).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
+    ...(untilStdinCloses ? ['--until-stdin-closes'] : []),
+  ]
+  if (process.execve !== undefined && process.platform !== 'win32')
+    process.execve(process.execPath, [process.execPath, ...NODE_FLAGS, script, ...words], {
+      ...SMALL,
+      ...defined(context.environment),
+    })
+  // Windows cannot replace a process: it runs here, and takes more memory.
+  const { runRtuOf } = await import('./rtuProcess.ts')
+  context.exitCode = await runRtuOf(context, untilStdinCloses)
+}
+
+/** The bundle of the package; in a checkout one made now, or the source where the tool for it is not installed. */
+async function processFile(): Promise<string> {
+  const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+  if (import.meta.url.endsWith('.js')) return here('../rtu.mjs')
+  const bundle = here('../node_modules/.cache/althing/rtu.mjs')
+  try {
+    await promisify(execFile)(process.execPath, [here('../build/rtu.ts'), bundle])
+    await access(bundle)
+    return bundle
+  } catch {
+    return here('./rtuProcess.ts')
+  }
+}
+
+const defined = (environment: CommandContext['environment']): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  )

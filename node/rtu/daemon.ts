@@ -1,0 +1,50 @@
+/**
+ * The process of an RTU: logger, RTU, signals. Writes to standard error only.
+ * Invariants: what it returns or throws is the end of the process; a graceful stop takes `STOP_MS_MAX` at most, and what is held is on
+ * disk before it begins, so that a hard end loses nothing either.
+ */
+import type { Readable } from 'node:stream'
+import type { NodeConfig } from '../../config/settings.ts'
+import type { Genesis } from '../../protocol/genesis.ts'
+import type { NodeKey } from '../crypto/keys.ts'
+import { createLogger, endOnBugs, listenForTheEnd } from '../process.ts'
+import { RtuNode, type RtuOptions } from './main.ts'
+
+/** Everything that an RTU's process is started with. */
+export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'watch' | 'advice'> & {
+  readonly config: NodeConfig
+  readonly genesis: Genesis
+  readonly key: NodeKey
+  /** The RTU stops when this stream ends. */
+  readonly aliveWhile?: Readable
+}
+
+const STOP_MS_MAX = 5000
+
+/** Runs an RTU until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
+export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonOptions): Promise<number> {
+  const log = await createLogger(config.log, config.node.name)
+  endOnBugs(log)
+  const end = Promise.withResolvers<void>()
+  listenForTheEnd(log, end, aliveWhile)
+  const rtu = await RtuNode.start({
+    ...options,
+    secretKey: key.secretKey(),
+    segment: config.rtu.segment,
+    intervalMs: config.rtu.intervalMs,
+    log,
+    fatal: (error) => end.reject(error),
+  })
+  try {
+    await end.promise
+  } finally {
+    const late = setTimeout(() => {
+      log.warn({ afterMs: STOP_MS_MAX }, 'the stop took too long: ending as it is')
+      process.exit(0)
+    }, STOP_MS_MAX)
+    await rtu.stop()
+    clearTimeout(late)
+  }
+  log.info(rtu.status.outbox, 'stopped')
+  return 0
+}

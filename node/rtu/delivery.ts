@@ -1,0 +1,135 @@
+/**
+ * RTU, stage 5: from the outbox to the members, until the chain is proved to hold each report.
+ * Invariants: members are tried in turn; one that says no for good does not decide alone, all that are configured have to; one that says
+ * "taken" is believed only once a receipt proves it; what a member says of a proof is checked against the genesis.
+ */
+import type { Genesis } from '../../protocol/genesis.ts'
+import type { Transaction } from '../../protocol/transaction.ts'
+import { type Code, VERDICTS } from '../../protocol/verdict.ts'
+import { isAlthingError } from '../errors.ts'
+import { QUESTIONS } from '../light/messages.ts'
+import type { NetworkLog } from '../network/network.ts'
+import { Alarm, withJitter } from './alarm.ts'
+import type { Headers } from './headers.ts'
+import type { Members } from './members.ts'
+import type { Carrier, Outbox, SubmitOutcome } from './outbox.ts'
+import { checkProof, provesTransaction } from './proofs.ts'
+
+/** Times, ms. */
+export type DeliveryOptions = {
+  /** Until the receipts of what was taken are asked for. */
+  readonly receiptMs: number
+  /** Until the next attempt, where nobody could take a report. */
+  readonly retryMs: number
+}
+/** A second and ten. */
+export const DELIVERY_DEFAULTS: DeliveryOptions = { receiptMs: 1000, retryMs: 10_000 }
+
+/** What delivery uses. */
+export type DeliveryNeeds = {
+  readonly genesis: Genesis
+  readonly outbox: Pick<Outbox, 'deliver' | 'status'>
+  readonly members: Pick<Members, 'isUp' | 'inTurn' | 'ask' | 'fault' | 'count'>
+  readonly headers: Pick<Headers, 'chainTime'>
+  readonly log: NetworkLog
+  /** A member said that this device is not in service. */
+  outOfService(): void
+}
+
+/** The report is with a member, or was before. */
+const TAKEN: readonly string[] = ['OK', 'POOL_DUPLICATE', 'TX_REPLAYED']
+/** The report is as it should be and the device not: it may be put in service again. */
+const OUT_OF_SERVICE: readonly string[] = [
+  'TX_UNKNOWN_SIGNER',
+  'DEVICE_UNKNOWN',
+  'DEVICE_RETIRED',
+  'DEVICE_BLACKLISTED',
+]
+/** Nothing about this report will ever be otherwise. What is in none of these lists, or unknown here, may be otherwise later. */
+const isFinal = (code: string): boolean =>
+  code === 'TX_FORBIDDEN' || code === 'TX_UNKNOWN_KIND' || VERDICTS[code as Code]?.verdict === 'reject'
+
+/** Delivers what the outbox holds. */
+export class Delivery implements Carrier {
+  readonly #options: DeliveryOptions
+  readonly #needs: DeliveryNeeds
+  readonly #alarm = new Alarm()
+
+  constructor(options: DeliveryOptions, needs: DeliveryNeeds) {
+    this.#options = options
+    this.#needs = needs
+  }
+
+  /** There is a new report, or a member that may take it. */
+  wake(): void {
+    this.#alarm.ring()
+  }
+
+  /** Delivers until `signal` aborts. Rejects with a bug only: where the disk fails it is tried again. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const { outbox, members, log } = this.#needs
+      const { isUp } = members
+      const before = outbox.status()
+      if (isUp && before.reportsHeld > 0) {
+        try {
+          await outbox.deliver(this)
+        } catch (error) {
+          if (!isAlthingError(error)) throw error
+          log.warn({ error }, 'a report could not be settled on disk; it will be handed over again')
+        }
+      }
+      const { reportsHeld, reportsTaken, delivered } = outbox.status()
+      const moved = delivered > before.delivered
+      if (moved) log.debug({ reportsHeld, delivered }, 'reports are in the chain')
+      const pauseMs = moved ? 0 : reportsTaken > 0 ? this.#options.receiptMs : this.#options.retryMs
+      await this.#alarm.wait(isUp && reportsHeld > 0 ? withJitter(pauseMs) : undefined, signal)
+    }
+  }
+
+  chainTime(): number {
+    return this.#needs.headers.chainTime
+  }
+
+  async submit(transaction: Transaction): Promise<SubmitOutcome> {
+    const { members, log, outOfService } = this.#needs
+    const refusals: string[] = []
+    for (const member of members.inTurn()) {
+      const code = (await members.ask(member, QUESTIONS.submit, transaction.bytes))?.code
+      if (code === undefined) continue
+      if (TAKEN.includes(code)) return 'taken'
+      log.info({ member: member.name, code }, 'a member did not take a report')
+      if (OUT_OF_SERVICE.includes(code)) outOfService()
+      if (isFinal(code)) refusals.push(code)
+    }
+    if (refusals.length < members.count) return 'later'
+    log.warn({ codes: refusals }, 'all members refuse a report for good: it is dropped')
+    return 'refused'
+  }
+
+  async isCommitted(transaction: Transaction, everyone: boolean): Promise<boolean | undefined> {
+    const { members } = this.#needs
+    const answers: string[] = []
+    for (const member of members.inTurn()) {
+      const answer = await members.ask(member, QUESTIONS.receipt, transaction.id)
+      if (answer === undefined) continue
+      if (answer.proof !== null) {
+        const code = this.#checkReceipt(answer.proof, transaction)
+        if (code === null) return true
+        members.fault(member, code, QUESTIONS.receipt)
+        continue
+      }
+      answers.push(answer.code)
+      if (!everyone && answer.code === 'LIGHT_UNPROVABLE') break
+    }
+    // No proof can be had any more: the word of all that answer has to do.
+    if (answers.length > 0 && answers.every((code) => code === 'LIGHT_PRUNED')) return true
+    return answers.includes('LIGHT_UNPROVABLE') ? false : undefined
+  }
+
+  #checkReceipt(text: string, { bytes }: Transaction): Code | null {
+    const proved = checkProof(text, 'transaction', this.#needs.genesis)
+    if (typeof proved === 'string') return proved
+    return provesTransaction(proved, bytes) ? null : 'LIGHT_ANSWER'
+  }
+}

@@ -1,0 +1,285 @@
+/**
+ * The wiring of an RTU: the one place that builds it. In order: lock, what lies on disk, network, members, outbox, cycle.
+ * Invariants: what it observes is on disk before anyone is told; it goes on observing whatever the members do; nothing of a member's word
+ * counts without a certificate or a proof; `stop` ends in bounded time and loses nothing.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { toHex } from '../../protocol/bytes.ts'
+import { CborError } from '../../protocol/cbor.ts'
+import { publicKeyOf } from '../../protocol/crypto.ts'
+import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import { addressOf } from '../../protocol/signature.ts'
+import { signTransaction } from '../../protocol/transaction.ts'
+import type { Code } from '../../protocol/verdict.ts'
+import { systemClock } from '../clock.ts'
+import { installNativePrimitives } from '../crypto/native.ts'
+import { isAlthingError } from '../errors.ts'
+import { decodeFrame, type PushedFrame } from '../light/messages.ts'
+import { createNetwork } from '../network/host.ts'
+import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
+import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
+import { baselineFile } from './baseline.ts'
+import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
+import { DELIVERY_DEFAULTS, Delivery } from './delivery.ts'
+import { directorySpool } from './disk.ts'
+import { HeaderDisk } from './headerDisk.ts'
+import { Headers } from './headers.ts'
+import { type Machine, realMachine } from './machine.ts'
+import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members } from './members.ts'
+import { FILES_DEFAULTS, filesMonitor } from './monitors/files.ts'
+import { listenersMonitor } from './monitors/listeners.ts'
+import { processesMonitor } from './monitors/processes.ts'
+import { resourcesMonitor } from './monitors/resources.ts'
+import { OUTBOX_DEFAULTS, type Outbox, type OutboxStatus, openOutbox, SPOOLED_BYTES_MAX } from './outbox.ts'
+import { REPORT_DEFAULTS } from './report.ts'
+import { Segment } from './segment.ts'
+import { type Standing, StandingWatch } from './standing.ts'
+
+/** What an RTU is made of. */
+export type RtuOptions = {
+  readonly genesis: Genesis
+  /** 32-byte secret of the device. */
+  readonly secretKey: Uint8Array
+  readonly dataDirectory: string
+  /** The segment that it is configured for; the chain decides. */
+  readonly segment: string
+  readonly members: readonly (MemberName & MemberAddresses)[]
+  readonly intervalMs: number
+  /** Absolute paths watched besides the usual ones. */
+  readonly watch: readonly string[]
+  readonly log: NetworkLog & { error(fields: object, message: string): void }
+  /** What an operator can do where no member lets this device in. */
+  readonly advice: string
+  /** Called once, when it cannot go on. */
+  readonly fatal: (error: unknown) => void
+  readonly machine?: Machine
+  /** Other times, for tests. */
+  readonly times?: Partial<typeof MEMBERS_DEFAULTS & typeof DELIVERY_DEFAULTS>
+}
+
+/** What an RTU may tell of itself. */
+export type RtuStatus = {
+  readonly members: readonly MemberStatus[]
+  readonly height: number
+  readonly isDisputed: boolean
+  readonly standing: Standing | undefined
+  readonly outbox: OutboxStatus
+  /** Devices of the segment that were heard. */
+  readonly peersHeard: number
+}
+
+/** The next cycle after one whose report could not be put on disk, ms: it goes out from memory, and should not go out each second. */
+const AFTER_FAILURE_MS = 60_000
+/** Between two lines of the log that say how it is, ms. */
+const SUMMARY_MS = 600_000
+
+type Parts = {
+  readonly lock: DirectoryLock
+  readonly disk: HeaderDisk
+  readonly network: Network
+  readonly headers: Headers
+  readonly outbox: Outbox
+}
+
+/** A running RTU. */
+export class RtuNode {
+  /** Own id, hexadecimal. */
+  readonly device: string
+  readonly network: Network
+  readonly headers: Headers
+  readonly segment: Segment
+  readonly outbox: Outbox
+  readonly members: Members
+  readonly standing: StandingWatch
+  readonly #options: RtuOptions
+  readonly #parts: Pick<Parts, 'lock' | 'disk'>
+  readonly #delivery: Delivery
+  readonly #cycle: Cycle
+  readonly #stopping = new AbortController()
+  #running: Promise<unknown> = Promise.resolve()
+  #stopped: Promise<void> | undefined
+  #summaryAt = Number.NEGATIVE_INFINITY
+
+  private constructor(options: RtuOptions, parts: Parts) {
+    const { genesis, secretKey, log } = options
+    const id = addressOf(publicKeyOf(secretKey))
+    this.#options = options
+    this.#parts = parts
+    this.device = toHex(id)
+    this.network = parts.network
+    this.headers = parts.headers
+    this.outbox = parts.outbox
+    this.segment = new Segment(chainIdOf(genesis), this.device, () => systemClock.monotonic())
+    this.members = new Members(
+      options.members,
+      { ...MEMBERS_DEFAULTS, ...options.times },
+      {
+        network: this.network,
+        log,
+        advice: options.advice,
+        frame: (member, bytes) => this.#hear(member, bytes),
+        up: () => {
+          this.#delivery.wake()
+          this.standing.wake()
+        },
+      },
+    )
+    const { members, headers, outbox } = this
+    this.standing = new StandingWatch({
+      ...{ genesis, members, headers, log },
+      device: this.device,
+      segment: options.segment,
+      advice: options.advice,
+    })
+    this.#delivery = new Delivery(
+      { ...DELIVERY_DEFAULTS, ...options.times },
+      { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
+    )
+    this.#cycle = createCycle(
+      { ...CYCLE_DEFAULTS, intervalMs: options.intervalMs, report: { ...REPORT_DEFAULTS, heartbeatMs: 0 } },
+      {
+        device: id,
+        machine: options.machine ?? realMachine(),
+        monitors: [
+          processesMonitor(),
+          listenersMonitor(),
+          filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
+          resourcesMonitor(),
+        ],
+        baselines: baselineFile(join(options.dataDirectory, 'baseline.json')),
+        outbox,
+        now: () => systemClock.now(),
+      },
+    )
+  }
+
+  /** Opens what lies on disk, and starts. Throws AlthingError STORE_LOCKED, STORE_OPEN_FAILED, RTU_READ_FAILED or RTU_WRITE_FAILED. */
+  static async start(options: RtuOptions): Promise<RtuNode> {
+    installNativePrimitives()
+    const { genesis, secretKey, dataDirectory, log } = options
+    const chainId = chainIdOf(genesis)
+    await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
+    const lock = await lockDirectory(dataDirectory)
+    try {
+      const disk = new HeaderDisk(dataDirectory, genesis.network, log)
+      const { newest, isDisputed } = await disk.load()
+      const headers = new Headers(
+        genesis,
+        { clock: systemClock, save: (bytes) => disk.save(bytes), fork: (fork) => disk.keepEvidence(fork) },
+        isDisputed,
+      )
+      const restored = newest === undefined ? 'OK' : headers.restore(newest)
+      if (restored !== 'OK')
+        log.warn({ code: restored }, 'the newest header of the last run shows nothing: passed over')
+      const outbox = await openOutbox(OUTBOX_DEFAULTS, {
+        spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
+        sign: (draft) => signTransaction(draft, chainId, secretKey),
+        nonce: () => Uint8Array.from(randomBytes(16)),
+        now: () => headers.now(),
+        monotonic: () => systemClock.monotonic(),
+      })
+      const keys = new Set(options.members.map(({ publicKey }) => publicKey))
+      const network = await createNetwork(
+        { secretKey, chainId, role: 'device', listen: [], members: options.members },
+        { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
+      )
+      const node = new RtuNode(options, { lock, disk, network, headers, outbox })
+      await node.#start()
+      return node
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { log } = this.#options
+    const { signal } = this.#stopping
+    const { reportsHeld, damaged } = this.outbox.status()
+    const height = this.headers.newest?.sealed.header.height ?? 0
+    log.info({ device: this.device, height, reportsHeld, damaged }, 'RTU started')
+    await this.network.start()
+    this.members.start()
+    const parts = [
+      this.#cycle.run(
+        signal,
+        (result) => this.#observed(result),
+        (error) => this.#notObserved(error),
+      ),
+      this.#delivery.run(signal),
+      this.standing.run(signal),
+    ]
+    this.#running = Promise.allSettled(parts)
+    for (const part of parts) part.catch((error: unknown) => this.#options.fatal(error))
+  }
+
+  get status(): RtuStatus {
+    return {
+      members: this.members.status,
+      height: this.headers.newest?.sealed.header.height ?? 0,
+      isDisputed: this.headers.isDisputed,
+      standing: this.standing.standing,
+      outbox: this.outbox.status(),
+      peersHeard: this.segment.heard.size,
+    }
+  }
+
+  /** Ends the cycle, the links and the network, and leaves everything that is held on disk. Bounded by the network's own 3 s and one cycle. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<void> {
+    this.#stopping.abort()
+    await Promise.all([this.members.stop(), this.network.stop()])
+    await this.#running
+    this.headers.save()
+    await this.#parts.disk.settled()
+    await this.#parts.lock.release()
+  }
+
+  #observed({ findings, blind, learning, report, cpuMs, wallMs }: CycleResult): void {
+    const { log } = this.#options
+    const fields = { findings: findings.length, blind, learning, cpuMs: Math.round(cpuMs), wallMs: Math.round(wallMs) }
+    log.debug(fields, 'observed')
+    for (const { category, detail, scorePpm } of report?.events ?? [])
+      log.info({ category, detail, scorePpm }, 'anomaly')
+    if (report !== null) this.#delivery.wake()
+    if (systemClock.monotonic() - this.#summaryAt < SUMMARY_MS) return
+    this.#summaryAt = systemClock.monotonic()
+    const { members, height, outbox, peersHeard } = this.status
+    log.info(
+      { members, height, outbox, peersHeard, learning, blind, residentMb: Math.round(process.memoryUsage.rss() / 1e6) },
+      'observing',
+    )
+  }
+
+  /**
+   * A full disk is something to report, and an RTU that stopped for it could be silenced by whoever fills the disk: it goes on, with the
+   * report in memory only (house.md asks daemons to stop; here that would serve the wrong one).
+   */
+  #notObserved(error: unknown): number | undefined {
+    if (!isAlthingError(error, 'RTU_WRITE_FAILED')) return undefined
+    this.#options.log.error(
+      { error, nextMs: AFTER_FAILURE_MS },
+      'a report is held in memory only: the disk took nothing',
+    )
+    this.#delivery.wake()
+    return AFTER_FAILURE_MS
+  }
+
+  #hear(member: MemberName, bytes: Uint8Array): Code {
+    let frame: PushedFrame
+    try {
+      frame = decodeFrame(bytes)
+    } catch (error) {
+      if (!(error instanceof CborError)) throw error
+      return 'MESSAGE_MALFORMED'
+    }
+    if (frame.kind === 'report') return this.segment.hear(frame.transaction)
+    return this.headers.accept(member.publicKey, frame.header)
+  }
+}

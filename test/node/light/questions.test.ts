@@ -1,0 +1,172 @@
+import fc from 'fast-check'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { installNativePrimitives } from '../../../node/crypto/native.ts'
+import { Questions } from '../../../node/light/questions.ts'
+import { toHex } from '../../../protocol/bytes.ts'
+import { parseProof, verifyProof } from '../../../protocol/proof.ts'
+import { VERDICTS } from '../../../protocol/verdict.ts'
+import { address, key, registration, report } from '../../protocol/kinds/consortium.ts'
+import { build, CHAIN_ID, certify, GENESIS, grow, type Node, open, put, signed } from '../executor/world.ts'
+
+installNativePrimitives()
+const peer = toHex(key(21))
+const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
+let node: Node
+let submitted: Uint8Array[]
+
+/** Questions over a chain with the devices 21 and 22; the intake takes what it is given. */
+const questions = (): Questions =>
+  new Questions({
+    chainId: CHAIN_ID,
+    reads: node.executor.reads,
+    intake: {
+      submit: async (encoded) => {
+        submitted.push(...encoded)
+        return encoded.map(() => 'OK')
+      },
+    },
+  })
+
+beforeAll(async () => {
+  node = await open()
+  await grow(node, [signed('device.register', 11, registration(21)), signed('device.register', 12, registration(22))])
+})
+
+describe('submit', () => {
+  it('a report that the device itself signed → handed to the intake, whose code is the answer', async () => {
+    submitted = []
+    const { transaction } = signed('device.report', 21, report(21))
+    expect(await questions().submit(peer, transaction.bytes)).toEqual({ code: 'OK', proof: null })
+    expect(submitted).toEqual([transaction.bytes])
+  })
+
+  it.each([
+    [
+      'another kind',
+      () => signed('kv.put', 21, { key: 'a', value: Uint8Array.of(1) }).transaction.bytes,
+      'LIGHT_NOT_A_REPORT',
+    ],
+    [
+      'a report that another device signed',
+      () => signed('device.report', 22, report(22)).transaction.bytes,
+      'LIGHT_FOREIGN_REPORT',
+    ],
+    [
+      'a report that an API key signed',
+      () => signed('device.report', 11, report(21)).transaction.bytes,
+      'LIGHT_FOREIGN_REPORT',
+    ],
+    ['nothing', () => new Uint8Array(0), 'TX_MALFORMED'],
+    ['rubbish', () => utf8('rubbish'), 'TX_MALFORMED'],
+    ['more than a transaction may have', () => new Uint8Array(64 * 1024 + 1), 'TX_TOO_LARGE'],
+  ])('%s → its code, and the intake hears nothing', async (_what, bytes, code) => {
+    submitted = []
+    expect(await questions().submit(peer, bytes())).toEqual({ code, proof: null })
+    expect(submitted).toEqual([])
+  })
+
+  it('any bytes, and a report with any one byte changed → a code of the table, and nothing is thrown', async () => {
+    const { bytes } = signed('device.report', 21, report(21)).transaction
+    const flipped = fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })).map(([at, flip]) => {
+      const changed = Uint8Array.from(bytes)
+      changed[at] = (changed[at] as number) ^ flip
+      return changed
+    })
+    submitted = []
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 200 }), flipped), async (data) => {
+        expect(Object.keys(VERDICTS)).toContain((await questions().submit(peer, data)).code)
+      }),
+      { numRuns: 300 },
+    )
+    expect(submitted).toEqual([])
+  })
+})
+
+describe('state', () => {
+  it('own record, trust, blacklist and reinstatement of any device → a proof that the genesis verifies, of absence too', async () => {
+    const keys = [
+      `device/${address(21)}`,
+      ...['trust', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
+    ]
+    for (const name of keys) {
+      const { code, proof } = await questions().state(peer, utf8(name))
+      expect(code).toBe('OK')
+      const read = parseProof(proof as string)
+      if (!read.ok) throw new Error(read.problem)
+      expect(verifyProof(read.proof, GENESIS).ok).toBe(true)
+      expect(read.proof.subject).toMatchObject({ key: name })
+    }
+  })
+
+  it.each([
+    `device/${address(22)}`,
+    'kv/x',
+    `apikey/${address(11)}`,
+    `trust/${address(22)}/`,
+    `trust/${address(22).toUpperCase()}`,
+    `trust/../device/${address(22)}`,
+    '',
+  ])('the key %j is none of a device’s business → LIGHT_FORBIDDEN', async (name) => {
+    expect(await questions().state(peer, utf8(name))).toEqual({ code: 'LIGHT_FORBIDDEN', proof: null })
+  })
+
+  it('bytes that are no text → MESSAGE_MALFORMED; before the first certified block → LIGHT_UNPROVABLE', async () => {
+    expect(await questions().state(peer, Uint8Array.of(0xff))).toMatchObject({ code: 'MESSAGE_MALFORMED' })
+    const empty = await open()
+    const before = new Questions({ chainId: CHAIN_ID, reads: empty.executor.reads, intake: { submit: async () => [] } })
+    expect(await before.state(peer, utf8(`device/${address(21)}`))).toMatchObject({ code: 'LIGHT_UNPROVABLE' })
+  })
+
+  it('proofs cost altogether no more than their budget → LIGHT_BUSY for whoever comes then', async () => {
+    const asked = questions()
+    const codes = new Set<string>()
+    for (let i = 0; i < 3000 && !codes.has('LIGHT_BUSY'); i++)
+      codes.add((await asked.state(peer, utf8(`trust/${address(22)}`))).code)
+    expect([...codes]).toEqual(['OK', 'LIGHT_BUSY'])
+    expect(await asked.receipt(toHex(key(22)), new Uint8Array(32))).toMatchObject({ code: 'LIGHT_UNPROVABLE' })
+  })
+})
+
+describe('receipt', () => {
+  it('own report in the chain → a proof of just these bytes; unknown id → LIGHT_UNPROVABLE; somebody else’s → LIGHT_FORBIDDEN', async () => {
+    const own = signed('device.report', 21, report(21))
+    const foreign = signed('device.report', 22, report(22))
+    await grow(node, [own, foreign, put('x')])
+    const { code, proof } = await questions().receipt(peer, own.transaction.id)
+    expect(code).toBe('OK')
+    const read = parseProof(proof as string)
+    if (!read.ok || read.proof.subject.kind !== 'transaction') throw new Error('no proof of a transaction')
+    expect(toHex(read.proof.subject.transaction)).toBe(toHex(own.transaction.bytes))
+    expect(verifyProof(read.proof, GENESIS).ok).toBe(true)
+    expect(await questions().receipt(peer, foreign.transaction.id)).toMatchObject({ code: 'LIGHT_FORBIDDEN' })
+    expect(await questions().receipt(peer, new Uint8Array(32))).toMatchObject({ code: 'LIGHT_UNPROVABLE' })
+    expect(await questions().receipt(peer, new Uint8Array(31))).toMatchObject({ code: 'MESSAGE_MALFORMED' })
+  })
+
+  it('a report in a block without a certificate of its own → proved by the descendant’s', async () => {
+    const own = signed('device.report', 21, report(21))
+    const below = build(node, [own])
+    const above = build(node, [put('y')], { parent: below.sealed.hash })
+    await node.executor.commit(above.sealed.hash, certify(above.sealed))
+    expect(await questions().receipt(peer, own.transaction.id)).toMatchObject({ code: 'OK' })
+  })
+
+  it('a report whose block has lost its body → LIGHT_PRUNED', async () => {
+    const own = signed('device.report', 21, report(21))
+    await grow(node, [own])
+    const { reads } = node.executor
+    const pruned = new Questions({
+      chainId: CHAIN_ID,
+      intake: { submit: async () => [] },
+      reads: {
+        transaction: (id) => reads.transaction(id),
+        headerAt: (height) => reads.headerAt(height),
+        proveBlock: (height) => reads.proveBlock(height),
+        proveState: (name) => reads.proveState(name),
+        proveTransaction: async () => undefined,
+      },
+    })
+    expect(await pruned.receipt(peer, own.transaction.id)).toEqual({ code: 'LIGHT_PRUNED', proof: null })
+  })
+})
