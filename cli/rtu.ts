@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import type { Command } from 'commander'
 import type { CommandContext } from './context.ts'
 import { record, show } from './output.ts'
+import { replaceProcess } from './replace.ts'
 import { readRtuHome, registerCommand, registrationOf } from './rtuHome.ts'
 
 /**
@@ -63,11 +64,7 @@ async function run(context: CommandContext, untilStdinCloses: boolean): Promise<
     ...Object.entries(context.flags).flatMap(([name, value]) => ['--set', `${name}=${value}`]),
     ...(untilStdinCloses ? ['--until-stdin-closes'] : []),
   ]
-  if (process.execve !== undefined && process.platform !== 'win32')
-    process.execve(process.execPath, [process.execPath, ...NODE_FLAGS, script, ...words], {
-      ...SMALL,
-      ...defined(context.environment),
-    })
+  replaceProcess(NODE_FLAGS, script, words, { ...SMALL, ...context.environment })
   // Windows cannot replace a process: it runs here, and takes more memory.
   const { runRtuOf } = await import('./rtuProcess.ts')
   context.exitCode = await runRtuOf(context, untilStdinCloses)
@@ -86,8 +83,3 @@ async function processFile(): Promise<string> {
     return here('./rtuProcess.ts')
   }
 }
-
-const defined = (environment: CommandContext['environment']): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(environment).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-  )
