@@ -2,9 +2,8 @@
  * Stage: the operator. Files that commands read and write.
  * Invariants: what is read is bounded; what is written is new, on disk when the promise resolves, and never replaces a file.
  */
-import { randomBytes } from 'node:crypto'
-import { link, mkdir, open, rm, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, stat } from 'node:fs/promises'
+import { writeNewFile as createFile } from '../node/newFile.ts'
 import { CommandError, EXIT } from './failure.ts'
 
 /** The bytes of `file`. CommandError: FILE_MISSING, INPUT_TOO_LARGE beyond `bytesMax`. Other refusals of the system pass through. */
@@ -54,25 +53,6 @@ export const exists = async (path: string): Promise<boolean> =>
 
 /** Writes a new file, whole or not at all. CommandError FILE_EXISTS if there is one. Folders are made, open to the owner only. */
 export async function writeNewFile(path: string, text: string, mode: 0o600 | 0o644): Promise<void> {
-  const folder = dirname(path)
-  const draft = `${path}.${randomBytes(6).toString('hex')}.new`
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  try {
-    const handle = await open(draft, 'wx', mode)
-    try {
-      await handle.writeFile(text)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    // A link, unlike a rename, fails where the name is taken.
-    await link(draft, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-      throw new CommandError('FILE_EXISTS', EXIT.failure, `${path} exists and is not overwritten`)
-    })
-    const entry = await open(folder, 'r')
-    await entry.sync().finally(() => entry.close())
-  } finally {
-    await rm(draft, { force: true })
-  }
+  if (!(await createFile(path, text, mode)))
+    throw new CommandError('FILE_EXISTS', EXIT.failure, `${path} exists and is not overwritten`)
 }

@@ -3,12 +3,12 @@
  * Invariants: a file that others may read is refused, an existing one is never overwritten, and the secret is in nothing that prints.
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, link, mkdir, open, rm } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open } from 'node:fs/promises'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { AlthingError } from '../errors.ts'
+import { writeNewFile } from '../newFile.ts'
 
 const KEY_FILE_BYTES_MAX = 256
 
@@ -81,30 +81,11 @@ export async function readKeyFile(path: string): Promise<NodeKey> {
  * AlthingError KEY_FILE_EXISTS if there is one, KEY_FILE_UNWRITABLE otherwise.
  */
 export async function writeKeyFile(path: string, key: NodeKey): Promise<void> {
-  const directory = dirname(path)
-  const draft = `${path}.${toHex(Uint8Array.from(randomBytes(6)))}.new`
-  try {
-    await mkdir(directory, { recursive: true, mode: 0o700 })
-    const file = await open(draft, 'wx', 0o600)
-    try {
-      // A umask may only take rights away; this restores the owner's own.
-      await chmod(draft, 0o600)
-      await file.writeFile(`${toHex(key.secretKey())}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    // A link, not a rename: it fails where the name exists, and a crash leaves a whole key or none.
-    await link(draft, path)
-    const entry = await open(directory, 'r')
-    await entry.sync().finally(() => entry.close())
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'EEXIST')
-      throw new AlthingError('KEY_FILE_EXISTS', `${path} exists and is not overwritten`)
+  const text = `${toHex(key.secretKey())}\n`
+  const written = await writeNewFile(path, text, 0o600).catch((cause) => {
     throw new AlthingError('KEY_FILE_UNWRITABLE', `cannot write the key file ${path}`, { cause })
-  } finally {
-    await rm(draft, { force: true })
-  }
+  })
+  if (!written) throw new AlthingError('KEY_FILE_EXISTS', `${path} exists and is not overwritten`)
 }
 
 /** The key at `path`, made and written first where there is none. Errors as `readKeyFile` and `writeKeyFile`. */

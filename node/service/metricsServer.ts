@@ -3,17 +3,13 @@
  * management network. GET /metrics, /livez, /readyz, /healthz; anything else is 404.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http'
-import type { ApiDependencies, HealthCheck } from '../api/dependencies.ts'
+import type { ApiDependencies } from '../api/dependencies.ts'
+import { PROBES, type ProbePath, probeAnswer } from '../api/probes.ts'
 import { AlthingError } from '../errors.ts'
 
 /** Connections at once; a request is a few hundred bytes and must come within this time. */
 const CONNECTIONS_MAX = 64
 const REQUEST_TIMEOUT_MS = 5000
-const PROBES: Readonly<Record<string, readonly HealthCheck['needed'][]>> = {
-  '/livez': ['alive'],
-  '/readyz': ['alive', 'ready'],
-  '/healthz': ['alive', 'ready', 'never'],
-}
 
 /** A listening server; `close` ends open connections. */
 export type MetricsServer = { readonly url: string; close(): Promise<void> }
@@ -69,13 +65,7 @@ async function answer(
     const { contentType, text } = await dependencies.metrics()
     return void response.writeHead(200, { 'content-type': contentType }).end(text)
   }
-  const needed = PROBES[path]
-  if (needed === undefined) return void response.writeHead(404).end()
-  const checks = (await dependencies.health()).filter((check) => needed.includes(check.needed))
-  const ok = checks.every((check) => check.ok || check.needed === 'never')
-  const body = JSON.stringify({
-    status: ok ? 'ok' : 'failing',
-    checks: checks.map(({ name, ok, detail }) => ({ name, ok, detail })),
-  })
-  response.writeHead(ok ? 200 : 503, { 'content-type': 'application/json' }).end(body)
+  if (!Object.hasOwn(PROBES, path)) return void response.writeHead(404).end()
+  const { status, body } = probeAnswer(path as ProbePath, await dependencies.health())
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }

@@ -71,7 +71,14 @@ const layers = (project: Project): Breach[] =>
   )
 
 /** Small parts of node/ that a command may import before it runs. */
-const LIGHT_PARTS = ['node/errors.ts', 'node/failures.ts', 'node/version.ts', 'node/clock.ts', 'node/crypto/keys.ts']
+const LIGHT_PARTS = [
+  'node/errors.ts',
+  'node/failures.ts',
+  'node/version.ts',
+  'node/newFile.ts',
+  'node/clock.ts',
+  'node/crypto/keys.ts',
+]
 
 const lazy = (project: Project): Breach[] =>
   wrongImports(

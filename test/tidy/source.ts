@@ -135,7 +135,7 @@ function scan(text: string): { code: string; strings: Span[] } {
       )
     ) {
       let end = at + 1
-      for (let inClass = false; text[end] !== '/' || inClass; end++) {
+      for (let inClass = false; end < text.length && (text[end] !== '/' || inClass); end++) {
         if (text[end] === '\\') end++
         else if (text[end] === '[') inClass = true
         else if (text[end] === ']') inClass = false

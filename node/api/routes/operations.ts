@@ -5,7 +5,7 @@
 import { Type } from 'typebox'
 import { toHex } from '../../../protocol/bytes.ts'
 import type { RouteContext, Server } from '../context.ts'
-import type { HealthCheck } from '../dependencies.ts'
+import { PROBES, type ProbePath, probeAnswer } from '../probes.ts'
 import { answers } from '../schemas.ts'
 
 const healthSchema = (description: string, ok: boolean) =>
@@ -21,28 +21,22 @@ const healthSchema = (description: string, ok: boolean) =>
   )
 const open = { tags: ['operations'], security: [] }
 
-const PROBES = [
-  { path: '/livez', operationId: 'getLiveness', needed: ['alive'], summary: 'Whether the process is alive' },
-  { path: '/readyz', operationId: 'getReadiness', needed: ['alive', 'ready'], summary: 'Whether the node can serve' },
-  {
-    path: '/healthz',
-    operationId: 'getHealth',
-    needed: ['alive', 'ready', 'never'],
-    summary: 'Every check of the node; 503 if one fails that serving needs',
-  },
-] as const
+const SUMMARIES: Readonly<Record<ProbePath, { readonly operationId: string; readonly summary: string }>> = {
+  '/livez': { operationId: 'getLiveness', summary: 'Whether the process is alive' },
+  '/readyz': { operationId: 'getReadiness', summary: 'Whether the node can serve' },
+  '/healthz': { operationId: 'getHealth', summary: 'Every check of the node; 503 if one fails that serving needs' },
+}
 
 /** Adds /livez, /readyz, /healthz, /metrics and /version. */
 export function operationRoutes(server: Server, { dependencies }: RouteContext): void {
-  for (const { path, operationId, needed, summary } of PROBES)
+  for (const path of Object.keys(PROBES) as ProbePath[])
     server.get(
       path,
       {
         config: { open: true, uncounted: true },
         schema: {
           ...open,
-          operationId,
-          summary,
+          ...SUMMARIES[path],
           response: answers(
             {
               200: healthSchema('All needed checks pass.', true),
@@ -54,16 +48,8 @@ export function operationRoutes(server: Server, { dependencies }: RouteContext):
         },
       },
       async (_request, reply) => {
-        const wanted: readonly HealthCheck['needed'][] = needed
-        const checks = (await dependencies.health()).filter((check) => wanted.includes(check.needed))
-        const ok = checks.every((check) => check.ok || check.needed === 'never')
-        return reply
-          .code(ok ? 200 : 503)
-          .header('cache-control', 'no-store')
-          .send({
-            status: ok ? 'ok' : 'failing',
-            checks: checks.map(({ name, ok, detail }) => ({ name, ok, detail })),
-          })
+        const { status, body } = probeAnswer(path, await dependencies.health())
+        return reply.code(status).header('cache-control', 'no-store').send(body)
       },
     )
   server.get(

@@ -5,11 +5,12 @@
 import { toHex } from '../../bytes.ts'
 import { record, type TypeOf } from '../../codec.ts'
 import { addressOf } from '../../signature.ts'
+import type { Code } from '../../verdict.ts'
 import { deviceId, label, publicKey } from '../fields.ts'
 import { readApiKey } from '../key/record.ts'
-import type { Kind } from '../kind.ts'
+import type { Kind, KindContext, StateReader } from '../kind.ts'
 import { startingTrust, writeTrust } from '../trust/record.ts'
-import { capabilitiesCodec, modeCodec, readDevice, segmentCodec, writeDevice } from './record.ts'
+import { capabilitiesCodec, type DeviceRecord, modeCodec, readDevice, segmentCodec, writeDevice } from './record.ts'
 
 const registerPayload = record({
   publicKey,
@@ -52,6 +53,14 @@ export const deviceRegister: Kind<TypeOf<typeof registerPayload>> = {
   },
 }
 
+/** The device `id` (hexadecimal) if the signer's member owns it and has not retired it, or why not. */
+function ownDevice(state: StateReader, id: string, context: KindContext): DeviceRecord | Code {
+  const device = readDevice(state, id)
+  if (device === undefined) return 'DEVICE_UNKNOWN'
+  if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
+  return device.status === 'retired' ? 'DEVICE_RETIRED' : device
+}
+
 /**
  * Replaces what may change over a device's life. DEVICE_UNKNOWN, DEVICE_RETIRED, TX_FORBIDDEN for another member's device.
  * While it is blacklisted its firmware may be mended but its mode is fixed (DEVICE_BLACKLISTED): only a reinstatement frees it.
@@ -63,10 +72,8 @@ export const deviceUpdate: Kind<TypeOf<typeof updatePayload>> = {
   payload: updatePayload,
   apply(payload, context, state) {
     const id = toHex(payload.device)
-    const device = readDevice(state, id)
-    if (device === undefined) return 'DEVICE_UNKNOWN'
-    if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
-    if (device.status === 'retired') return 'DEVICE_RETIRED'
+    const device = ownDevice(state, id, context)
+    if (typeof device === 'string') return device
     if (device.status === 'blacklisted' && payload.mode !== device.mode) return 'DEVICE_BLACKLISTED'
     const { firmware, capabilities, segment, mode } = payload
     writeDevice(state, id, { ...device, firmware, capabilities, segment, mode })
@@ -82,10 +89,8 @@ export const deviceRetire: Kind<TypeOf<typeof retirePayload>> = {
   payload: retirePayload,
   apply(payload, context, state) {
     const id = toHex(payload.device)
-    const device = readDevice(state, id)
-    if (device === undefined) return 'DEVICE_UNKNOWN'
-    if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
-    if (device.status === 'retired') return 'DEVICE_RETIRED'
+    const device = ownDevice(state, id, context)
+    if (typeof device === 'string') return device
     // A blacklist record stays: a device that was cut off remains so.
     writeDevice(state, id, { ...device, status: 'retired', statusSince: context.height })
     return null
