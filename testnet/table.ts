@@ -42,7 +42,7 @@ export type TestnetView = {
 }
 
 /** The member that is furthest, which the head lines are about. */
-export const foremost = (members: readonly MemberView[]): MemberStatus | undefined =>
+const foremost = (members: readonly MemberView[]): MemberStatus | undefined =>
   members.reduce<MemberStatus | undefined>(
     (best, { status }) => (status !== undefined && status.height >= (best?.height ?? 0) ? status : best),
     undefined,

@@ -190,11 +190,13 @@ export async function saturate(
     const states = await Promise.all(
       members.map(async ({ place, client }) => {
         const status = await client.status()
-        return `${place.name}: height ${status?.height}, view ${status?.view}, pool ${status?.pool}, ${status?.standstill?.sentence ?? 'moving'}`
+        const still = status?.standstill?.sentence ?? 'moving'
+        return `${place.name}: height ${status?.height}, view ${status?.view}, pool ${status?.pool}, ${still}`
       }),
     )
     throw new Error(
-      `${accepted - committed} of ${accepted} accepted transactions were not committed within 60 s\n  ${states.join('\n  ')}\n  refused: ${JSON.stringify(refused)}`,
+      `${accepted - committed} of ${accepted} accepted transactions were not committed within 60 s\n  ` +
+        `${states.join('\n  ')}\n  refused: ${JSON.stringify(refused)}`,
     )
   }
   // Beginning and end are left out: there the network is not full.
