@@ -145,13 +145,20 @@ async function bench(mode: 'whole' | 'quick'): Promise<number> {
         aim: `≤ ${(1.5 * few.blockP50).toFixed(1)} (1.5×)`,
         good: many.blockP50 <= 1.5 * few.blockP50,
       },
+      {
+        name: 'accepted and not committed a minute later',
+        value: full.uncommitted,
+        unit: 'tx',
+        aim: '0',
+        good: full.uncommitted === 0,
+      },
       { name: 'not found on some member', value: missing, unit: 'tx', aim: '0', good: missing === 0 },
       { name: 'members with another chain', value: check.sameChain ? 0 : 1, unit: '', aim: '0', good: check.sameChain },
     ]
     console.log(
       ['', ...facts, '', ...figureLines(figures), '', ...conditions(mode, full, latency, check.height)].join('\n'),
     )
-    return missing === 0 && check.sameChain ? 0 : 2
+    return missing === 0 && full.uncommitted === 0 && check.sameChain ? 0 : 2
   } finally {
     await testnet?.stop()
     await rm(folder, { recursive: true, force: true })
@@ -174,6 +181,7 @@ function conditions(
     `  ${height} blocks compared and searched on every member;`,
     `  latency as a client of \`?wait=committed\` sees it, ${latency.samples} samples while ${latency.perSecond.toFixed(0)} tx/s arrive;`,
     `  generator, its HTTP and its polling of the members run on the same cores and are in no figure but their own;`,
+    ...full.still,
     `  refused by full pools and handed in again: ${refused.length === 0 ? 'none' : refused.join(', ')}`,
   ]
 }
