@@ -3,7 +3,7 @@
  * them. The code that runs them is loaded when it is needed.
  */
 import { type Command, InvalidArgumentError } from 'commander'
-import { DEFAULT_PLAN, MEMBERS_MAX, parseDuration, RTUS_MAX } from '../testnet/plan.ts'
+import { DEFAULT_PLAN, MOST, parseDuration } from '../testnet/plan.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 
@@ -46,8 +46,8 @@ export function registerTestnet(program: Command, context: CommandContext): void
   program
     .command('testnet')
     .description('run a consortium of real processes on this machine, or act on one that runs')
-    .option('--members <count>', `members, 1 to ${MEMBERS_MAX}`, wholeNumber(1, MEMBERS_MAX), DEFAULT_PLAN.members)
-    .option('--rtus <count>', `RTUs, 0 to ${RTUS_MAX}`, wholeNumber(0, RTUS_MAX), DEFAULT_PLAN.rtus)
+    .option('--members <count>', `members, 1 to ${MOST.members}`, wholeNumber(1, MOST.members), DEFAULT_PLAN.members)
+    .option('--rtus <count>', `RTUs, 0 to ${MOST.rtus}`, wholeNumber(0, MOST.rtus), DEFAULT_PLAN.rtus)
     .option('--for <time>', 'end by itself after this time, with a summary: 30s, 2m', duration)
     .option('--dir <folder>', 'folder to make or to resume, and to keep (default: a fresh one, removed at the end)')
     .option('--delta-ms <ms>', 'Δ of the genesis', wholeNumber(10, 60_000), DEFAULT_PLAN.deltaMs)

@@ -9,15 +9,15 @@ import type { HeaderView } from './status.ts'
 /** Something that must not be. `code` is stable. */
 export type Finding = {
   readonly code:
-    | 'FORK'
-    | 'BLOCK_CHANGED'
-    | 'PARENT_BROKEN'
-    | 'HEIGHT_LOST'
-    | 'ACKNOWLEDGED_LOST'
-    | 'ACKNOWLEDGED_MOVED'
-    | 'NOT_IN_BLOCK'
-    | 'VALUE_WRONG'
-    | 'UNREACHABLE'
+    | 'fork'
+    | 'block-changed'
+    | 'parent-broken'
+    | 'height-lost'
+    | 'acknowledged-lost'
+    | 'acknowledged-moved'
+    | 'not-in-block'
+    | 'value-wrong'
+    | 'unreachable'
   readonly sentence: string
 }
 
@@ -40,7 +40,7 @@ export type Witness = {
   valueAt(key: string): Promise<string | undefined>
 }
 
-/** Compares whole chains, each in ascending order of height: FORK and PARENT_BROKEN. Heights that one lacks say nothing. */
+/** Compares whole chains, each in ascending order of height: fork and parent-broken. Heights that one lacks say nothing. */
 export function compareChains(
   chains: readonly { readonly name: string; readonly headers: readonly HeaderView[] }[],
 ): Finding[] {
@@ -51,7 +51,7 @@ export function compareChains(
     for (const header of headers) {
       if (before !== undefined && header.height === before.height + 1 && header.parent !== before.hash)
         findings.push({
-          code: 'PARENT_BROKEN',
+          code: 'parent-broken',
           sentence: `${name}: block ${header.height} does not name its block ${before.height} as its parent`,
         })
       before = header
@@ -59,7 +59,7 @@ export function compareChains(
       if (other === undefined) first.set(header.height, { name, header })
       else if (other.header.hash !== header.hash || other.header.stateRoot !== header.stateRoot)
         findings.push({
-          code: 'FORK',
+          code: 'fork',
           sentence:
             `${name} and ${other.name} committed different blocks at height ${header.height}: ` +
             `${header.hash.slice(0, 12)} and ${other.header.hash.slice(0, 12)}`,
@@ -85,7 +85,7 @@ export class Checker {
     if (before === undefined) this.#claims.set(claim.id, claim)
     else if (before.height !== claim.height || before.block !== claim.block)
       this.#findings.push({
-        code: 'ACKNOWLEDGED_MOVED',
+        code: 'acknowledged-moved',
         sentence:
           `transaction ${claim.id.slice(0, 12)}: ${before.member} said height ${before.height}, ` +
           `${claim.member} says height ${claim.height}`,
@@ -105,7 +105,7 @@ export class Checker {
     if (before === undefined) heights.set(height, hash)
     else if (before !== hash)
       this.#findings.push({
-        code: 'BLOCK_CHANGED',
+        code: 'block-changed',
         sentence: `${member} showed block ${before.slice(0, 12)} at height ${height}, and later ${hash.slice(0, 12)}`,
       })
   }
@@ -122,7 +122,7 @@ export class Checker {
     for (const witness of witnesses) {
       const headers = await witness.headers()
       if (headers.length === 0)
-        findings.push({ code: 'UNREACHABLE', sentence: `${witness.name} shows no block, so nothing is known of it` })
+        findings.push({ code: 'unreachable', sentence: `${witness.name} shows no block, so nothing is known of it` })
       chains.push({ name: witness.name, headers })
       findings.push(...this.#againstSeen(witness.name, headers))
       findings.push(...(await this.#againstClaims(witness)))
@@ -130,7 +130,7 @@ export class Checker {
         const found = await witness.valueAt(key)
         if (found !== value)
           findings.push({
-            code: 'VALUE_WRONG',
+            code: 'value-wrong',
             sentence: `${witness.name}: entry ${key} is ${found ?? 'absent'}, committed was ${value.slice(0, 24)}`,
           })
       })
@@ -148,12 +148,12 @@ export class Checker {
         const shown = now.get(height)
         if (shown !== undefined && shown !== hash)
           findings.push({
-            code: 'BLOCK_CHANGED',
+            code: 'block-changed',
             sentence: `${member} showed ${hash.slice(0, 12)} at height ${height}, ${name} shows ${shown.slice(0, 12)}`,
           })
         if (member === name && height > highest)
           findings.push({
-            code: 'HEIGHT_LOST',
+            code: 'height-lost',
             sentence: `${name} had shown height ${height} and now ends at ${highest}`,
           })
       }
@@ -173,17 +173,17 @@ export class Checker {
       const place = await witness.placeOf(claim.id)
       if (place === undefined)
         findings.push({
-          code: 'ACKNOWLEDGED_LOST',
+          code: 'acknowledged-lost',
           sentence: `${witness.name} does not have transaction ${id}, which ${claim.member} acknowledged at height ${claim.height}`,
         })
       else if (place.height !== claim.height || place.block !== claim.block)
         findings.push({
-          code: 'ACKNOWLEDGED_MOVED',
+          code: 'acknowledged-moved',
           sentence: `${witness.name} has transaction ${id} at height ${place.height}, ${claim.member} had said ${claim.height}`,
         })
       else if (!(await idsAt(place.height)).has(claim.id))
         findings.push({
-          code: 'NOT_IN_BLOCK',
+          code: 'not-in-block',
           sentence: `${witness.name} says that transaction ${id} is in block ${place.height}, but the block does not list it`,
         })
     })

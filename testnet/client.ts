@@ -4,12 +4,13 @@
  * not an error, for in a testnet members are killed on purpose.
  */
 import { type ApiClient, createApiClient } from '../cli/client.ts'
+import { CommandError, EXIT } from '../cli/failure.ts'
 import { readText } from '../cli/files.ts'
 import { type Scope, secondsNow, signToken } from '../cli/token.ts'
 import { inHome } from '../config/home.ts'
 import { CONFIG_CHARACTERS_MAX, parseNodeConfig } from '../config/nodeConfig.ts'
 import { readTokenSecret } from '../config/tokenSecret.ts'
-import { AlthingError, isAlthingError } from '../node/errors.ts'
+import { isAlthingError } from '../node/errors.ts'
 import type { Witness } from './checker.ts'
 import { API_KEY, homeIn, type MemberPlace } from './homes.ts'
 import {
@@ -39,15 +40,16 @@ export class MemberClient {
     this.url = `http://127.0.0.1:${place.apiPort}`
   }
 
-  /** A token of this member's API key `admin`. AlthingError TESTNET_HOME if the home is damaged. */
+  /** A token of this member's API key `admin`. CommandError TESTNET_HOME if the home is damaged. */
   async token(scopes: readonly Scope[], lifetimeS: number): Promise<string> {
     const home = homeIn(this.#folder, this.name)
     const text = await readText(home.configFile, CONFIG_CHARACTERS_MAX)
     const parsed = parseNodeConfig({ file: { name: 'config.toml', text } })
-    if (!parsed.ok) throw new AlthingError('TESTNET_HOME', `${home.configFile} is not valid`, { exitCode: 78 })
+    if (!parsed.ok) throw new CommandError('TESTNET_HOME', EXIT.configuration, `${home.configFile} is not valid`)
     const { config } = parsed.value
     const secret = await readTokenSecret(inHome(home, config.api.tokenSecretFile))
-    if (!secret.ok) throw new AlthingError('TESTNET_HOME', `the token secret of ${this.name} cannot be used`)
+    if (!secret.ok)
+      throw new CommandError('TESTNET_HOME', EXIT.configuration, `the token secret of ${this.name} cannot be used`)
     return signToken(secret.value, config, { subject: API_KEY, scopes, lifetimeS, nowS: secondsNow() })
   }
 

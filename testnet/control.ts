@@ -8,11 +8,9 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { CommandError, EXIT, type ExitCode } from '../cli/failure.ts'
-import { AlthingError } from '../node/errors.ts'
 
-/** What can be asked of a running testnet. */
-export const VERBS = ['kill', 'pause', 'resume', 'restart', 'stop', 'status'] as const
-export type Verb = (typeof VERBS)[number]
+const VERBS = ['kill', 'pause', 'resume', 'restart', 'stop', 'status'] as const
+type Verb = (typeof VERBS)[number]
 /** One request; `name` for all but `stop` and `status`. */
 export type ControlRequest = { readonly verb: Verb; readonly name?: string }
 /** The answer: what was done, in words, or why not. */
@@ -24,7 +22,7 @@ const LINE_CHARACTERS_MAX = 256 * 1024
 const ANSWER_TIMEOUT_MS = 40_000
 
 /** The folder of this user's sockets. */
-export const runFolder = (): string => join(tmpdir(), `althing-testnet-${process.getuid?.() ?? 'user'}`)
+const runFolder = (): string => join(tmpdir(), `althing-testnet-${process.getuid?.() ?? 'user'}`)
 
 /** Makes and checks that folder. CommandError TESTNET_RUN_FOLDER (exit 77) if it belongs to somebody else or is open to others. */
 export async function ensureRunFolder(): Promise<string> {
@@ -65,11 +63,8 @@ export class ControlServer {
       socket.on('close', () => control.#connections.delete(socket)).on('error', () => socket.destroy())
       void readLine(socket).then(async (line) => {
         const request = line === undefined ? undefined : parseRequest(line)
-        const reply: ControlAnswer =
-          request === undefined
-            ? { ok: false, code: 'TESTNET_REQUEST', text: 'that is no request to a testnet' }
-            : await answer(request)
-        socket.end(`${JSON.stringify({ folder, ...reply })}\n`)
+        if (request === undefined) socket.destroy()
+        else socket.end(`${JSON.stringify({ folder, ...(await answer(request)) })}\n`)
       })
     })
     await new Promise<void>((done, failed) => {
@@ -172,7 +167,7 @@ export async function askTestnet(
     })
   const answer = await ask((matching[0] as { path: string }).path, request)
   if (answer === undefined)
-    throw new AlthingError('TESTNET_NOT_FOUND', 'the testnet ended before it answered', { exitCode: EXIT.unavailable })
+    throw new CommandError('TESTNET_NOT_FOUND', EXIT.unavailable, 'the testnet ended before it answered')
   if (answer.ok) return answer
   const exitCode: ExitCode = answer.code === 'TESTNET_NAME' ? EXIT.usage : EXIT.failure
   throw new CommandError(answer.code, exitCode, answer.text, { advice: answer.advice })

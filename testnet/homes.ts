@@ -160,7 +160,7 @@ async function initRtu(
 ): Promise<RtuPlace> {
   const home = homeIn(folder, name)
   const { publicKey, publicKeyHex } = await readOrCreateKeyFile(home.nodeKeyFile)
-  await init(home, ['--name', name, '--genesis', genesisFile], {
+  await init(home, ['--rtu', '--name', name, '--genesis', genesisFile], {
     'rtu.members': peersOf(near),
     'rtu.segment': SEGMENT,
     'rtu.interval_ms': String(plan.rtuIntervalMs),

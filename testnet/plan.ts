@@ -5,15 +5,14 @@
  */
 import { didYouMean } from '../config/problems.ts'
 
-/** Bounds of a testnet. */
-export const MEMBERS_MAX = 16
-export const RTUS_MAX = 50
+/** How large a testnet may be. */
+export const MOST = { members: 16, rtus: 50 } as const
 
 /** What was asked for. */
 export type TestnetPlan = {
-  /** 1 … `MEMBERS_MAX`. */
+  /** 1 … `MOST.members`. */
   readonly members: number
-  /** 0 … `RTUS_MAX`. */
+  /** 0 … `MOST.rtus`. */
   readonly rtus: number
   /** Δ of the genesis, ms. */
   readonly deltaMs: number

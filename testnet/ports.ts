@@ -4,7 +4,7 @@
  * member that was killed finds its port free when it comes back.
  */
 import { createServer } from 'node:net'
-import { AlthingError } from '../node/errors.ts'
+import { CommandError, EXIT } from '../cli/failure.ts'
 
 const PORT_MIN = 20_000
 const PORT_MAX = 32_000
@@ -20,7 +20,7 @@ export const isFree = (port: number): Promise<boolean> =>
 
 /**
  * `count` ports that are free now, in ascending order, from a random place on, so that two testnets seldom look at the same ones. `random`
- * gives 0 ≤ x < 1. AlthingError TESTNET_NO_PORTS (exit 75).
+ * gives 0 ≤ x < 1. CommandError TESTNET_NO_PORTS (exit 75).
  */
 export async function freePorts(count: number, random: () => number = Math.random): Promise<number[]> {
   const ports: number[] = []
@@ -30,7 +30,9 @@ export async function freePorts(count: number, random: () => number = Math.rando
     if (ports.length === count) return ports.sort((a, b) => a - b)
     next = next + 1 < PORT_MAX ? next + 1 : PORT_MIN
   }
-  throw new AlthingError('TESTNET_NO_PORTS', `fewer than ${count} free ports between ${PORT_MIN} and ${PORT_MAX}`, {
-    exitCode: 75,
-  })
+  throw new CommandError(
+    'TESTNET_NO_PORTS',
+    EXIT.retry,
+    `fewer than ${count} free ports between ${PORT_MIN} and ${PORT_MAX}`,
+  )
 }

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
-import { AlthingError } from '../node/errors.ts'
+import { CommandError, EXIT } from '../cli/failure.ts'
 import type { Warden } from './warden.ts'
 
 /**
@@ -69,7 +69,8 @@ export class ManagedProcess {
 
   /** Starts it. TESTNET_ALREADY_RUNNING if it runs. */
   async start(): Promise<void> {
-    if (this.isAlive) throw new AlthingError('TESTNET_ALREADY_RUNNING', `${this.name} is ${this.#state} already`)
+    if (this.isAlive)
+      throw new CommandError('TESTNET_ALREADY_RUNNING', EXIT.failure, `${this.name} is ${this.#state} already`)
     const log = await open(this.options.logFile, 'a', 0o600)
     try {
       const environment = Object.entries(process.env).filter(([name]) => !name.startsWith('ALTHING_'))
@@ -134,7 +135,8 @@ export class ManagedProcess {
   /** Lets it go on (SIGCONT). TESTNET_NOT_PAUSED if it is not suspended. */
   resume(): void {
     this.#alive()
-    if (this.#state !== 'paused') throw new AlthingError('TESTNET_NOT_PAUSED', `${this.name} is not paused`)
+    if (this.#state !== 'paused')
+      throw new CommandError('TESTNET_NOT_PAUSED', EXIT.failure, `${this.name} is not paused`)
     this.#child?.kill('SIGCONT')
     this.#state = 'running'
   }
@@ -147,6 +149,10 @@ export class ManagedProcess {
 
   #alive(): void {
     if (!this.isAlive)
-      throw new AlthingError('TESTNET_NOT_RUNNING', `${this.name} is not running (${this.ending ?? 'never started'})`)
+      throw new CommandError(
+        'TESTNET_NOT_RUNNING',
+        EXIT.failure,
+        `${this.name} is not running (${this.ending ?? 'never started'})`,
+      )
   }
 }

@@ -42,7 +42,7 @@ export type TestnetView = {
 }
 
 /** The member that is furthest, which the head lines are about. */
-export const foremost = (members: readonly MemberView[]): MemberStatus | undefined =>
+const foremost = (members: readonly MemberView[]): MemberStatus | undefined =>
   members.reduce<MemberStatus | undefined>(
     (best, { status }) => (status !== undefined && status.height >= (best?.height ?? 0) ? status : best),
     undefined,
@@ -58,6 +58,19 @@ const rateText = (perSecond: number): string => (perSecond < 100 ? perSecond.toF
 /** `text` in at most `width` columns. Marks that are cut off are shown as …; wide characters do not occur in our names. */
 export const cut = (text: string, width: number): string =>
   text.length <= width ? text : width < 2 ? text.slice(0, Math.max(0, width)) : `${text.slice(0, width - 1)}…`
+
+/** `text` in lines of at most `width` columns, broken at spaces; the second and later ones are indented. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = `  ${word}`
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
 
 type Column<T> = { readonly title: string; readonly of: (row: T) => string; readonly right?: true }
 
@@ -84,7 +97,7 @@ export function tableLines(view: TestnetView, width: number, height: number): st
     `althing testnet  ${clockText(view.elapsedMs)}` +
       `${view.remainingMs === undefined ? '' : ` (ends in ${clockText(view.remainingMs)})`}` +
       `   ${countText(view.members.length, 'member')}, ${countText(view.rtus.length, 'RTU')}`,
-    ...headLines(view, head),
+    ...headLines(view, head, width),
     '',
     ...memberLines(view, head),
   ]
@@ -99,7 +112,7 @@ export function tableLines(view: TestnetView, width: number, height: number): st
   return lines.slice(0, Math.max(1, height)).map((line) => cut(printable(line), width))
 }
 
-function headLines(view: TestnetView, head: MemberStatus | undefined): string[] {
+function headLines(view: TestnetView, head: MemberStatus | undefined, width: number): string[] {
   if (head === undefined) return ['no member answers']
   const { signed } = view
   const lines = [`height ${head.height}   view ${head.view}   leader ${head.leader || '-'}`]
@@ -108,12 +121,12 @@ function headLines(view: TestnetView, head: MemberStatus | undefined): string[] 
       `signed ${signed.height}: ${signed.names.join(' ')} (${signed.names.length} of ${view.members.length}` +
         `${head.votesNeeded > 0 ? `, ${head.votesNeeded} needed` : ''})`,
     )
-  if (head.assurance !== undefined) lines.push(`assurance: ${head.assurance.sentence}`)
+  if (head.assurance !== undefined) lines.push(...wrap(`assurance: ${head.assurance.sentence}`, width))
   lines.push(
     `${rateText(head.perSecond)} tx/s   commit latency p50 ${msText(head.p50Ms)}, p99 ${msText(head.p99Ms)}   ` +
       `${countText(head.committed, 'transaction')}`,
   )
-  if (head.standstill !== undefined) lines.push(`STANDS STILL: ${head.standstill.sentence}`)
+  if (head.standstill !== undefined) lines.push(...wrap(`STANDS STILL: ${head.standstill.sentence}`, width))
   return lines
 }
 

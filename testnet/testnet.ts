@@ -112,7 +112,7 @@ export class Testnet {
   }
 
   /**
-   * Starts the members, waits until they answer, registers the RTUs and starts them. `step` hears what is being done. AlthingError
+   * Starts the members, waits until they answer, registers the RTUs and starts them. `step` hears what is being done. CommandError
    * TESTNET_START (exit 69) with the end of the log of whoever failed.
    */
   async start(step: (text: string) => void): Promise<void> {
@@ -173,9 +173,7 @@ export class Testnet {
       START_TIMEOUT_MS,
     )
     if (!known)
-      throw new AlthingError('TESTNET_START', `the registration of ${rtu.name} was not committed`, {
-        exitCode: EXIT.unavailable,
-      })
+      throw new CommandError('TESTNET_START', EXIT.unavailable, `the registration of ${rtu.name} was not committed`)
   }
 
   #member(name: string): Member {

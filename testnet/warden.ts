@@ -5,7 +5,7 @@
  * of the terminal reaches it; it knows exactly the processes that run.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { AlthingError } from '../node/errors.ts'
+import { CommandError, EXIT } from '../cli/failure.ts'
 
 /**
  * Reads `keep <pid>` and `drop <pid>`, one a line. The end of its input is the end of the testnet: whoever is left is asked to stop, woken if
@@ -40,17 +40,21 @@ export class Warden {
     process.on('exit', () => this.#closed || lost())
   }
 
-  /** Starts one; `lost` is called if it ends before `close`. AlthingError TESTNET_WARDEN (exit 69) where there is no POSIX shell. */
+  /** Starts one; `lost` is called if it ends before `close`. CommandError TESTNET_WARDEN (exit 69) where there is no POSIX shell. */
   static async start(lost: () => void): Promise<Warden> {
     const child = spawn('sh', ['-c', SCRIPT], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
       child.once('error', (cause) =>
         reject(
-          new AlthingError('TESTNET_WARDEN', 'a testnet needs a POSIX shell (sh) to guard its processes', {
-            cause,
-            exitCode: 69,
-          }),
+          new CommandError(
+            'TESTNET_WARDEN',
+            EXIT.unavailable,
+            'a testnet needs a POSIX shell (sh) to guard its processes',
+            {
+              cause,
+            },
+          ),
         ),
       )
     })

@@ -57,7 +57,7 @@ describe('docs/errors.md', () => {
 
   it('errors: a command fails with an exit code that its row has, and each row has no other', () => {
     const used = new Map<string, Set<number>>()
-    for (const { path, text } of files.filter(({ path }) => within(path, 'cli')))
+    for (const { path, text } of files.filter(({ path }) => within(path, 'cli') || within(path, 'testnet')))
       for (const [, code, exit] of text.matchAll(/new CommandError\(\s*'([A-Z_]+)',\s*(?:EXIT\.(\w+)|\w+)/g)) {
         // An exit code that is passed in is one of the row's by its type.
         const exits = exit === undefined ? [] : [EXIT[exit as keyof typeof EXIT]]

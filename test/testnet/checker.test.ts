@@ -33,13 +33,13 @@ describe('chains', () => {
     expect(compareChains(chains)).toEqual([])
   })
 
-  it('chains: another hash or another state at one height is a FORK that names both', () => {
+  it('chains: another hash or another state at one height is a fork that names both', () => {
     const other = [...chain(2), header(3, 'x')]
     const [fork] = compareChains([
       { name: 'a', headers: chain(3) },
       { name: 'b', headers: other },
     ])
-    expect(fork).toMatchObject({ code: 'FORK' })
+    expect(fork).toMatchObject({ code: 'fork' })
     expect(fork?.sentence).toMatch(/^b and a committed different blocks at height 3/)
     const state = [...chain(2), { ...header(3), stateRoot: 'other' }]
     expect(
@@ -49,12 +49,12 @@ describe('chains', () => {
           { name: 'b', headers: state },
         ]),
       ),
-    ).toEqual(['FORK'])
+    ).toEqual(['fork'])
   })
 
-  it('chains: a block that does not name the one before is PARENT_BROKEN', () => {
+  it('chains: a block that does not name the one before is parent-broken', () => {
     const headers = [header(1), { ...header(2), parent: 'elsewhere' }]
-    expect(codes(compareChains([{ name: 'a', headers }]))).toEqual(['PARENT_BROKEN'])
+    expect(codes(compareChains([{ name: 'a', headers }]))).toEqual(['parent-broken'])
   })
 })
 
@@ -69,56 +69,56 @@ describe('checker', () => {
     expect(checker.acknowledgedCount).toBe(1)
   })
 
-  it('checker: a transaction that a member does not have any more → ACKNOWLEDGED_LOST', async () => {
+  it('checker: a transaction that a member does not have any more → acknowledged-lost', async () => {
     const checker = new Checker()
     checker.acknowledged(claim)
-    expect(codes(await checker.verdict([witness({ placeOf: async () => undefined })]))).toEqual(['ACKNOWLEDGED_LOST'])
+    expect(codes(await checker.verdict([witness({ placeOf: async () => undefined })]))).toEqual(['acknowledged-lost'])
   })
 
-  it('checker: a transaction in another block than was said → ACKNOWLEDGED_MOVED, at the end and at once', async () => {
+  it('checker: a transaction in another block than was said → acknowledged-moved, at the end and at once', async () => {
     const checker = new Checker()
     checker.acknowledged(claim)
     expect(codes(await checker.verdict([witness({ placeOf: async () => ({ height: 4, block: 'h4' }) })]))).toEqual([
-      'ACKNOWLEDGED_MOVED',
+      'acknowledged-moved',
     ])
     const contradicted = new Checker()
     contradicted.acknowledged(claim)
     contradicted.acknowledged({ ...claim, member: 'west', height: 4 })
-    expect(codes(await contradicted.verdict([witness()]))).toEqual(['ACKNOWLEDGED_MOVED'])
+    expect(codes(await contradicted.verdict([witness()]))).toEqual(['acknowledged-moved'])
   })
 
-  it('checker: a transaction that its block does not list → NOT_IN_BLOCK', async () => {
+  it('checker: a transaction that its block does not list → not-in-block', async () => {
     const checker = new Checker()
     checker.acknowledged(claim)
-    expect(codes(await checker.verdict([witness({ transactionIds: async () => ['other'] })]))).toEqual(['NOT_IN_BLOCK'])
+    expect(codes(await checker.verdict([witness({ transactionIds: async () => ['other'] })]))).toEqual(['not-in-block'])
   })
 
-  it('checker: a value that is absent or another → VALUE_WRONG', async () => {
+  it('checker: a value that is absent or another → value-wrong', async () => {
     const checker = new Checker()
     checker.wrote('ns/key', 'aa')
-    expect(codes(await checker.verdict([witness({ valueAt: async () => undefined })]))).toEqual(['VALUE_WRONG'])
-    expect(codes(await checker.verdict([witness({ valueAt: async () => 'bb' })]))).toEqual(['VALUE_WRONG'])
+    expect(codes(await checker.verdict([witness({ valueAt: async () => undefined })]))).toEqual(['value-wrong'])
+    expect(codes(await checker.verdict([witness({ valueAt: async () => 'bb' })]))).toEqual(['value-wrong'])
   })
 
-  it('checker: a block that was shown and is another now → BLOCK_CHANGED, by whomever it is shown', async () => {
+  it('checker: a block that was shown and is another now → block-changed, by whomever it is shown', async () => {
     const checker = new Checker()
     checker.saw('north', 3, 'h3')
     checker.saw('north', 3, 'h3x')
-    expect(codes(await checker.verdict([]))).toEqual(['BLOCK_CHANGED'])
+    expect(codes(await checker.verdict([]))).toEqual(['block-changed'])
     const later = new Checker()
     later.saw('south', 3, 'old')
-    expect(codes(await later.verdict([witness()]))).toEqual(['BLOCK_CHANGED'])
+    expect(codes(await later.verdict([witness()]))).toEqual(['block-changed'])
   })
 
-  it('checker: a member that ends below what it has shown → HEIGHT_LOST; others may be behind', async () => {
+  it('checker: a member that ends below what it has shown → height-lost; others may be behind', async () => {
     const checker = new Checker()
     checker.saw('north', 6, 'h6')
-    expect(codes(await checker.verdict([witness()]))).toEqual(['HEIGHT_LOST'])
+    expect(codes(await checker.verdict([witness()]))).toEqual(['height-lost'])
     expect(codes(await checker.verdict([witness({ name: 'south' })]))).toEqual([])
   })
 
-  it('checker: silence is UNREACHABLE, not agreement', async () => {
-    expect(codes(await new Checker().verdict([witness({ headers: async () => [] })]))).toEqual(['UNREACHABLE'])
+  it('checker: silence is unreachable, not agreement', async () => {
+    expect(codes(await new Checker().verdict([witness({ headers: async () => [] })]))).toEqual(['unreachable'])
   })
 })
 

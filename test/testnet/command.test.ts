@@ -1,3 +1,4 @@
+/** `althing testnet` as a process: what people see, what a second terminal does, and what is left at the end. */
 import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

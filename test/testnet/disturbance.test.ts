@@ -1,3 +1,4 @@
+/** The daemons of a testnet while members are killed, paused and doubled, judged by the black-box checker. */
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { homeIn } from '../../testnet/homes.ts'

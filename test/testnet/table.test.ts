@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { readStatus } from '../../testnet/status.ts'
-import { compactLine, cut, LiveArea, type TestnetView, tableLines } from '../../testnet/table.ts'
+import { compactLine, cut, LiveArea, type TestnetView, tableLines, wrap } from '../../testnet/table.ts'
 
 const statusJson = {
   height: 57,
@@ -125,6 +125,15 @@ describe('table', () => {
       '\u001b[?25la\u001b[K\nb\u001b[K\n\u001b[J',
       '\u001b[2A\rc\u001b[K\n\u001b[J',
       '\u001b[?25h',
+    ])
+  })
+
+  it('wrap: sentences are broken at spaces and later lines indented; a word that is too long stays whole', () => {
+    expect(wrap('one two three', 7)).toEqual(['one two', '  three'])
+    expect(wrap('one', 2)).toEqual(['one'])
+    expect(tableLines(view(), 80, 40).slice(3, 5)).toEqual([
+      'assurance: 4 of 4 signed: holds even if 2 members lie on an arbitrarily slow',
+      '  network',
     ])
   })
 
