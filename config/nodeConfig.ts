@@ -173,14 +173,8 @@ function assemble(found: ReadonlyMap<string, Found>): NodeConfig {
 }
 
 /** What each setting allows and their combination does not. */
-function contradictions({ api, metrics, pool }: NodeConfig): Problem[] {
+function contradictions({ api, metrics }: NodeConfig): Problem[] {
   const problems: Problem[] = []
-  if (pool.perSignerCountMax > pool.countMax)
-    problems.push({
-      where: 'pool.per_signer_count_max',
-      what: `${pool.perSignerCountMax} is more than pool.count_max, ${pool.countMax}`,
-      hint: 'Lower the first or raise the second',
-    })
   if (metrics.enabled && api.listen.port !== 0 && api.listen.port === metrics.listen.port)
     problems.push({
       where: 'metrics.listen',

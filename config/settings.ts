@@ -128,11 +128,6 @@ export const SETTINGS = {
       { unit: 'bytes' },
     ),
     count_max: setting(wholeNumber(1, 10_000_000), 50_000, 'Transactions that may wait for a block.'),
-    per_signer_count_max: setting(
-      wholeNumber(1, 10_000_000),
-      2000,
-      'Waiting transactions of any one signer, so that none can fill the pool alone.',
-    ),
   },
   store: {
     disk_free_bytes_min: setting(
@@ -153,11 +148,6 @@ export const SETTINGS = {
   metrics: {
     enabled: setting(trueOrFalse, true, 'Serve Prometheus metrics.'),
     listen: setting(hostPort, listen('127.0.0.1', 7381), 'Where /metrics answers. It asks for no token.'),
-    device_labels: setting(
-      trueOrFalse,
-      false,
-      'One time series per device. Expensive for the metrics server with more than a few hundred devices.',
-    ),
   },
   rtu: {
     segment: setting(

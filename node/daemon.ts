@@ -72,6 +72,11 @@ async function startParts(
     announce: network.announce,
     addresses: addressesOf(network.peers, genesis),
     pool: { bytesMax: pool.bytesMax, countMax: pool.countMax },
+    networkLimits: {
+      connectionsMax: network.connectionsMax,
+      inboundPerSecondMax: network.inboundPerSecondMax,
+      dialTimeoutMs: network.dialTimeoutMs,
+    },
     diskFreeBytesMin: store.diskFreeBytesMin,
     recover: options.recover,
     poolObserver: watch,

@@ -31,6 +31,7 @@ import { Intake } from './intake/intake.ts'
 import { peerRoleOf } from './light/roles.ts'
 import { serveDevices } from './light/serve.ts'
 import { createNetwork } from './network/host.ts'
+import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
@@ -57,6 +58,8 @@ export type MemberOptions = {
   readonly announce: readonly string[]
   readonly addresses: readonly MemberAddresses[]
   readonly pool: { readonly bytesMax: number; readonly countMax: number }
+  /** Bounds of the network other than its defaults. */
+  readonly networkLimits?: Partial<NetworkLimits>
   readonly diskFreeBytesMin: number
   /** Start without a signing record (agreement.md §6). */
   readonly recover: boolean
@@ -254,6 +257,7 @@ export class MemberNode {
         listen: options.listen,
         announce: options.announce,
         members: options.addresses.filter((address) => address.publicKey !== publicKey),
+        ...(options.networkLimits === undefined ? {} : { limits: options.networkLimits }),
       },
       { log, roleOf: (key) => peerRoleOf(key, index, state) },
     )

@@ -71,7 +71,7 @@ export function libp2pOptions(
     },
     connectionManager: {
       maxConnections: limits.connectionsMax,
-      inboundConnectionThreshold: 200,
+      inboundConnectionThreshold: limits.inboundPerSecondMax,
       maxIncomingPendingConnections: 200,
       maxParallelDials: 20,
       dialTimeout: limits.dialTimeoutMs,

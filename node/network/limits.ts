@@ -36,6 +36,8 @@ export const NETWORK_LIMITS = {
   /** Connections of one peer; beyond it the oldest goes. */
   connectionsPerPeerMax: 4,
   connectionsMax: 1500,
+  /** New inbound connections per second and address; more are refused. Devices behind one NAT share an address. */
+  inboundPerSecondMax: 200,
   gossipBytesMax: LIMITS.transactionBytesMax,
   gossipBytesPerSecond: 4 * 1024 * 1024,
   gossipBytesBurst: 8 * 1024 * 1024,

@@ -159,8 +159,7 @@ describe('config: what an operator reads when it is wrong', () => {
   })
 
   it('config: settings that contradict one another → both named', () => {
-    expect(linesOf({ flags: { 'pool.count_max': '5', 'metrics.listen': '127.0.0.1:7380' } })).toEqual([
-      'pool.per_signer_count_max: 2000 is more than pool.count_max, 5. Lower the first or raise the second',
+    expect(linesOf({ flags: { 'metrics.listen': '127.0.0.1:7380' } })).toEqual([
       'metrics.listen: has the port of api.listen, 7380. Give one of them another port',
     ])
   })
