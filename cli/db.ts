@@ -19,7 +19,7 @@ async function check(context: CommandContext): Promise<void> {
   const { config } = await context.config()
   const genesis = await context.genesis()
   const directory = inHome(context.home, config.node.dataDir)
-  const { checkDataDirectory } = await import('../node/main.ts')
+  const { checkDataDirectory } = await import('../node/dataDirectory.ts')
   context.output.remark(`althing: checking ${join(directory, 'ledger')}; a large ledger takes minutes`)
   const { height, problems } = await checkDataDirectory(directory, genesis, (bytes) => decodeTransaction(bytes).id)
   if (problems.length > 0) context.exitCode = EXIT.no

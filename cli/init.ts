@@ -192,7 +192,7 @@ async function ensureTokenSecret(file: string): Promise<void> {
 
 /** The ledger at height 0 and an empty signing record: made once, here, and never silently again (agreement.md §6). */
 async function ensureData(folder: string, genesis: Genesis): Promise<void> {
-  const { createDataDirectory } = await import('../node/main.ts')
+  const { createDataDirectory } = await import('../node/dataDirectory.ts')
   await createDataDirectory(folder, genesis).catch((error: unknown) => {
     // An init that was interrupted after this step is being finished.
     if (!isAlthingError(error, 'SIGNING_RECORD_EXISTS')) throw error

@@ -4,8 +4,7 @@
  * Invariants: nothing listens before the signing record and the ledger are open and whole; `stop` ends in bounded time; what is fatal ends
  * in `fatal`, once.
  */
-import { join } from 'node:path'
-import { equalBytes, fromHex, toHex, ZERO_HASH } from '../protocol/bytes.ts'
+import { fromHex, toHex, ZERO_HASH } from '../protocol/bytes.ts'
 import { certificateCodec } from '../protocol/certificate.ts'
 import { decodeAs } from '../protocol/codec.ts'
 import { decodeRecord } from '../protocol/consensus/record.ts'
@@ -16,16 +15,14 @@ import { publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, memberIndex, quorumSizes } from '../protocol/members.ts'
-import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
 import { type Code, VERDICTS } from '../protocol/verdict.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
-import { AlthingError, isAlthingError } from './errors.ts'
-import { decodeBody } from './executor/body.ts'
+import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
+import { AlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
-import { initializeLedger } from './executor/genesisState.ts'
 import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { peerRoleOf } from './light/roles.ts'
@@ -36,11 +33,10 @@ import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
 import { breathe } from './steps.ts'
-import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
-import { createDirectory, openLevel } from './store/level.ts'
+import type { LedgerStore } from './store/ledgerStore.ts'
+import { createDirectory } from './store/level.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
-import { createSigningRecord, openSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
-import type { KeyValueStore } from './store/store.ts'
+import type { SigningRecord } from './store/signingRecord.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 import { althingVersion } from './version.ts'
@@ -70,57 +66,6 @@ export type MemberOptions = {
   readonly fatal: (error: unknown) => void
 }
 
-const ledgerDirectory = (dataDirectory: string): string => join(dataDirectory, 'ledger')
-
-/**
- * Creates the data directory of a member that has never run: an empty ledger at height 0 and an empty signing record. Throws AlthingError
- * STORE_WRONG_CHAIN, SIGNING_RECORD_EXISTS or STORE_WRITE_FAILED.
- */
-export async function createDataDirectory(dataDirectory: string, genesis: Genesis): Promise<void> {
-  installNativePrimitives()
-  await createDirectory(dataDirectory)
-  const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'createOrOpen' })
-  try {
-    if (isEmptyStore(store)) await initializeLedger(store, genesis)
-    else openLedger(store, { chainId: chainIdOf(genesis) })
-  } finally {
-    await store.close()
-  }
-  await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0))
-}
-
-/**
- * Walks the ledger of a stopped member: its height, and what is wrong with it, each a sentence. Throws AlthingError STORE_LOCKED, STORE_MISSING,
- * STORE_CORRUPT, STORE_WRONG_CHAIN.
- */
-export async function checkDataDirectory(
-  dataDirectory: string,
-  genesis: Genesis,
-  idOf: (transaction: Uint8Array) => Uint8Array,
-): Promise<{ height: number; problems: readonly string[] }> {
-  installNativePrimitives()
-  const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'open' })
-  try {
-    const ledger = openLedger(store, { chainId: chainIdOf(genesis) })
-    const problems = await ledger.check({
-      transactionIdsOf(body) {
-        const transactions = decodeBody(body)
-        if (typeof transactions === 'string') throw new Error(transactions)
-        return transactions.map(idOf)
-      },
-      async stateRootOf(leaves) {
-        const tree = new StateTree()
-        const all: StateLeaf[] = []
-        for await (const leaf of leaves) all.push(leaf)
-        return tree.rootHash(tree.build(all))
-      },
-    })
-    return { height: ledger.committedHeight, problems }
-  } finally {
-    await store.close()
-  }
-}
-
 type Parts = {
   readonly lock: DirectoryLock
   readonly record: SigningRecord
@@ -134,9 +79,6 @@ type Parts = {
 
 /** Version of this program. */
 export const VERSION: string = althingVersion()
-
-/** What a signing record holds while its member has to recover: a crash in the middle must not make it look like one that never signed. */
-const RECOVERING = Uint8Array.of(0xff)
 
 /** A running member. */
 export class MemberNode {
@@ -212,7 +154,9 @@ export class MemberNode {
     const { genesis, dataDirectory, log } = options
     const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
     const record = opened.add(await openRecord(dataDirectory, options.recover), (it) => it.close())
-    const ledger = opened.add(await openMemberLedger(options, chainId), (it) => it.close())
+    const ledger = opened.add(await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, log), (it) =>
+      it.close(),
+    )
     const executor = await Executor.open(genesis, ledger, { speculationsMax: 64 })
     const clock = systemClock
     const { memberSet } = genesis
@@ -434,41 +378,6 @@ class Opened {
   }
 }
 
-/** The signing record; with `recover` a missing one is made, marked so that it stands for one that was lost until the core has written its own. */
-async function openRecord(dataDirectory: string, recover: boolean): Promise<SigningRecord> {
-  const directory = signingDirectory(dataDirectory)
-  try {
-    return await openSigningRecord(directory)
-  } catch (error) {
-    if (!recover || !isAlthingError(error, 'SIGNING_RECORD_MISSING')) throw error
-  }
-  await createSigningRecord(directory, RECOVERING)
-  return openSigningRecord(directory)
-}
-
-/** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
-async function openMemberLedger(options: MemberOptions, chainId: Uint8Array): Promise<LedgerStore> {
-  const { genesis, dataDirectory: directory, diskFreeBytesMin: freeBytesMin, log } = options
-  const location = ledgerDirectory(directory)
-  const opening = { chainId, directory, freeBytesMin }
-  let store: KeyValueStore
-  try {
-    store = await openLevel(location, { mode: 'open' })
-  } catch (error) {
-    if (!isAlthingError(error, 'STORE_MISSING')) throw error
-    log.warn({ location }, 'no ledger here: beginning at height 0, the other members have the blocks')
-    store = await openLevel(location, { mode: 'create' })
-  }
-  try {
-    // A crash between creating the database and writing height 0 leaves an empty one.
-    if (isEmptyStore(store)) await initializeLedger(store, genesis)
-    return openLedger(store, opening)
-  } catch (error) {
-    await store.close()
-    throw error
-  }
-}
-
 /** §6: an empty record is a member that has never signed; a member without one starts with `recover`. */
 function stateAtStart(
   era: Era,
@@ -478,7 +387,7 @@ function stateAtStart(
   recover: boolean,
 ): State {
   const beginning: Beginning =
-    recover || equalBytes(recorded, RECOVERING)
+    recover || isRecovering(recorded)
       ? { kind: 'recover' }
       : recorded.length === 0
         ? { kind: 'fresh' }
