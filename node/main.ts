@@ -329,6 +329,12 @@ export class MemberNode {
     return node
   }
 
+  /** Bodies of transactions that had to be fetched, since gossip had not brought them; and whether blocks wait for space on the disk. */
+  get blockFigures(): { readonly bodiesFetched: number; readonly diskFull: boolean } {
+    const { bodiesFetched, diskFull } = this.#parts.blocks
+    return { bodiesFetched, diskFull }
+  }
+
   /** Calls `listener` after each commit, in order. */
   onCommitted(listener: (blocks: readonly CommittedBlock[]) => void): void {
     this.#listeners.add(listener)

@@ -33,7 +33,7 @@ export async function healthOf(
     check(
       'disk',
       'ready',
-      free >= disk.freeBytesMin,
+      free >= disk.freeBytesMin && !node.blockFigures.diskFull,
       `${free} bytes free, ${disk.freeBytesMin} must stay free; below that the node reads only`,
     ),
     check('quorum', 'ready', linked >= era.q, `${linked} of ${era.n} members here, ${era.q} decide`),

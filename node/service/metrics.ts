@@ -241,6 +241,11 @@ const GAUGES: readonly Row[] = [
     'Devices connected.',
     ({ node }) => node.network.peers().filter(({ role }) => role === 'device').length,
   ],
+  [
+    'althing_sync_bodies_fetched_total',
+    'Transactions that were fetched for a proposed block, since gossip had not brought them.',
+    ({ node }) => node.blockFigures.bodiesFetched,
+  ],
   ['althing_network_received_bytes_total', 'Bytes received from peers.', ({ node }) => node.network.traffic().bytesIn],
   ['althing_network_sent_bytes_total', 'Bytes sent to peers.', ({ node }) => node.network.traffic().bytesOut],
   [

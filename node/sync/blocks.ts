@@ -67,6 +67,9 @@ const ASK_TIMEOUT_MS = 5_000
 const DISK_RETRY_MS = 1000
 /** Between two rounds of asking when nobody had it. */
 const RETRY_MS = 100
+/** Before a body is asked for, gossip has this long to bring it: looks, and ms between them. */
+const GOSSIP_LOOKS = 6
+const GOSSIP_LOOK_MS = 10
 /** Rounds of asking for headers at heights that the chain has passed. */
 const PASSED_ROUNDS_MAX = 20
 /** The pause after a round in which nobody had it: longer each time, so that what nobody has costs little. */
@@ -82,6 +85,7 @@ export class Blocks implements BlockDuties {
   #catchingUp: Promise<void> | undefined
   #target = 0
   #diskFull = false
+  #bodiesFetched = 0
   #stopped = false
 
   constructor(options: BlocksOptions, deps: BlocksDependencies) {
@@ -352,40 +356,65 @@ export class Blocks implements BlockDuties {
     ids: readonly Uint8Array[],
     holders: readonly MemberIndex[],
   ): Promise<readonly SignedTransaction[] | null> {
-    const { pool } = this.#deps
+    const keys = ids.map(toHex)
     const found = new Map<string, SignedTransaction>()
-    for (let round = 0; this.#isAbove(height); round++) {
-      const missing: Uint8Array[] = []
-      for (const id of ids) {
-        const key = toHex(id)
-        if (found.has(key)) continue
-        const entry = pool.get(key)
-        if (entry === undefined) missing.push(id)
-        else found.set(key, { transaction: entry.transaction, signer: fromHex(entry.signer) })
-      }
-      if (missing.length === 0) return ids.map((id) => found.get(toHex(id)) as SignedTransaction)
+    let missing = this.#fromPool(ids, keys, found)
+    // A leader has what clients gave it before its gossip is through here: fetching that would check its signatures twice.
+    for (let looks = 0; missing.length > 0 && looks < GOSSIP_LOOKS && this.#isAbove(height); looks++) {
+      await this.#pause(GOSSIP_LOOK_MS)
+      missing = this.#fromPool(ids, keys, found)
+    }
+    for (let round = 0; missing.length > 0 && this.#isAbove(height); round++) {
       // First the leader, then whoever is linked: any member that voted has it.
       for (const from of [...holders, ...this.#others()].filter((member) => member !== this.#options.me)) {
-        const answer = await this.#attempt(from, (peer) =>
-          ask(
-            this.#deps.network,
-            peer,
-            'bodies',
-            [bodiesQuestion, { block, ids: missing }],
-            bodiesAnswer,
-            ASK_TIMEOUT_MS,
-          ),
-        )
-        const bodies = (answer ?? []).filter(
-          (body, i) => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array),
-        )
-        const signed = await this.#signed(bodies as Uint8Array[])
-        for (const item of signed ?? []) found.set(toHex(item.transaction.id), item)
-        if (bodies.length > 0) break
+        if (!(await this.#fetchBodies(from, block, missing, found))) continue
+        missing = this.#fromPool(ids, keys, found)
+        break
       }
-      if (found.size < ids.length) await this.#pause(pauseOf(round))
+      if (missing.length > 0) await this.#pause(pauseOf(round))
+      missing = this.#fromPool(ids, keys, found)
     }
-    return null
+    return missing.length > 0 ? null : keys.map((key) => found.get(key) as SignedTransaction)
+  }
+
+  /** Adds to `found` what of `ids` waits in the pool; returns those that are still missing. */
+  #fromPool(
+    ids: readonly Uint8Array[],
+    keys: readonly string[],
+    found: Map<string, SignedTransaction>,
+  ): readonly Uint8Array[] {
+    return ids.filter((_, i) => {
+      const key = keys[i] as string
+      if (found.has(key)) return false
+      const entry = this.#deps.pool.get(key)
+      if (entry === undefined) return true
+      found.set(key, { transaction: entry.transaction, signer: fromHex(entry.signer) })
+      return false
+    })
+  }
+
+  /** Asks one member for bodies; whether it had any of them, which then stand in `found`. */
+  async #fetchBodies(
+    from: MemberIndex,
+    block: Uint8Array,
+    missing: readonly Uint8Array[],
+    found: Map<string, SignedTransaction>,
+  ): Promise<boolean> {
+    const question = [bodiesQuestion, { block, ids: missing }] as const
+    const answer = await this.#attempt(from, (peer) =>
+      ask(this.#deps.network, peer, 'bodies', question, bodiesAnswer, ASK_TIMEOUT_MS),
+    )
+    const bodies = (answer ?? []).filter(
+      (body, i): body is Uint8Array => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array),
+    )
+    this.#bodiesFetched += bodies.length
+    for (const item of (await this.#signed(bodies)) ?? []) found.set(toHex(item.transaction.id), item)
+    return bodies.length > 0
+  }
+
+  /** Bodies of transactions that had to be fetched, because gossip had not brought them. */
+  get bodiesFetched(): number {
+    return this.#bodiesFetched
   }
 
   /** Decodes transactions and recovers their signers; null if one is malformed or signed by nobody. */
