@@ -7,7 +7,8 @@ import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
-import type { Block, Certificate, Evidence, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
+import type { Evidence } from '../../protocol/consensus/events.ts'
+import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verifier } from '../../protocol/consensus/verify.ts'
 import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
 import { sha3 } from '../../protocol/crypto.ts'
@@ -93,12 +94,12 @@ export class Blocks implements BlockDuties {
   async validate(
     proposal: Proposal,
     { sealed, transactionIds }: ProposalParts & { readonly sealed: SealedHeader },
-  ): Promise<boolean> {
+  ): Promise<boolean | null> {
     const { executor, clock, log } = this.#deps
     if (executor.knows(sealed.hash)) return true
     const holders = [proposal.view % this.#options.members.length]
     const transactions = await this.#transactions(sealed.hash, transactionIds, holders)
-    if (transactions === null) return false
+    if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     for (let round = 0; round < ROUNDS_MAX && !this.#stopped; round++) {
       const code = executor.validate(sealed, transactions, clock.now())
@@ -113,7 +114,7 @@ export class Blocks implements BlockDuties {
       }
       await this.#pause(RETRY_MS)
     }
-    return false
+    return null
   }
 
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
@@ -187,6 +188,11 @@ export class Blocks implements BlockDuties {
       await this.#pause(RETRY_MS)
     }
     return []
+  }
+
+  isCommitted(hash: string, height: number): boolean | null {
+    const sealed = this.#deps.executor.reads.headerAt(height)
+    return sealed === undefined ? null : toHex(sealed.hash) === hash
   }
 
   async commit(certificate: Certificate): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { at, blamedBy, blames, child, closedBy, commits, DELTA_MS, FIRST, Hand, hashes, ofType, rank, receivers, sent, votes } from './helper.ts'
+import { at, blamedBy, blames, child, commits, FIRST, Hand, hashes, ofType, rank, receivers, START, sent, votes } from './helper.ts'
 const b1 = child(FIRST, 'b1'), b2 = child(b1, 'b2'), c1 = child(FIRST, 'c1'), c2 = child(c1, 'c2'), b3 = child(b2,'b3')
 const s1 = at(0, 0, b1), s2 = at(0, 1, b2)
 describe('probe', () => {
@@ -25,15 +25,14 @@ describe('probe', () => {
   })
   it('P3 progress fires while settling', () => {
     const h = new Hand(4, 3).start()
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.elapse('progress'); h.elapse('settle')
     expect(sent(h.effects, 'blame')).toHaveLength(1)
   })
   it('P4 status while settling', () => {
     const h = new Hand(4, 3).start()
     h.receive(h.bc(blames(0, [0, 1])))
-    const q = h.timer('quit')
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.diskHeld = false
     h.elapse('quit')
     const st = h.state.settling
@@ -44,7 +43,7 @@ describe('probe', () => {
   it('P4b handover while settling: status', () => {
     const h = new Hand(4, 3).start()
     h.give({ type: 'headers', blocks: [b1, b2, b3, child(b3, 'b4')] })
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.receive(h.cc(commits(at(0, 3, child(b3, 'b4')), [0, 1, 2])))
     h.elapse('settle')
     h.elapse('repeat'); h.elapse('repeat'); h.elapse('repeat')
@@ -54,7 +53,7 @@ describe('probe', () => {
     const h = new Hand(4, 0).start()
     h.diskHeld = true
     h.give({ type: 'built', view: 0, seq: 0, block: b1 })
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.write(); h.diskHeld = false
     h.elapse('settle')
     expect(sent(h.effects, 'proposal')).toHaveLength(1)
@@ -108,7 +107,7 @@ describe('probe', () => {
     const e1 = child(FIRST, 'e1', true)
     const h = new Hand(5, 1).start()
     h.give({ type: 'headers', blocks: [e1] })
-    h.receive(h.answer(0, { kind: 'start' }, { tip: votes(at(0, 0, e1), [0, 2, 3]) }))
+    h.receive(h.answer(0, START, { tip: votes(at(0, 0, e1), [0, 2, 3]) }))
     h.receive(h.bc(blames(0, [0, 2, 3])))
     h.elapse('quit')
     h.receive(h.status(2, 1, null), h.status(3, 1, null))
@@ -130,7 +129,7 @@ describe('probe', () => {
     const o = new Hand(5, 4).start(); o.accept(o.proposal(0, 0, b1))
     const h = new Hand(5, 4, { beginning: { kind: 'restart', record: o.record } }).start()
     h.accept(h.proposal(0, 0, b1))
-    h.give({ type: 'stalled', stalledMs: 5000 })
+    h.stall(5000)
     expect(hashes(h.elapse('restart'), 'vote')).toEqual(['b1'])
     const h2 = new Hand(5, 4, { beginning: { kind: 'restart', record: o.record } }).start()
     const t = h2.timer('restart').timer
@@ -154,7 +153,7 @@ describe('probe', () => {
   })
   it('P16 censored while settling', () => {
     const h = new Hand(4, 3).start()
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     expect(sent(h.give({ type: 'censored', view: 0 }), 'blame')).toHaveLength(1)
   })
   it('P17 few members reached without stall', () => {
@@ -203,7 +202,7 @@ describe('probe', () => {
     const h = new Hand(4, 3).start()
     h.accept(h.proposal(0, 0, b1)); h.diskHeld = true
     h.receiveVotes(s1, [0, 1])
-    h.give({ type: 'stalled', stalledMs: 5000 })
+    h.stall(5000)
     expect(hashes(h.write(), 'commit')).toEqual([])
   })
   it('P24 ack of unsent, ack run', () => {
