@@ -311,7 +311,7 @@ export class Driver {
       }
       case 'fetchProposal':
         return this.#request(
-          `proposal/${effect.slot.hash}`,
+          `proposal/${effect.slot.hash}/${effect.holders.join()}`,
           () => blocks.fetchProposal(effect.slot, effect.holders),
           (found) => {
             if (found !== null) this.receive(found.from, found.frame)

@@ -54,7 +54,7 @@ function isVouchedFor(d: Draft, slot: Slot): boolean {
   const voted = d.s.votes.get(slot.view)
   if (voted !== undefined && voted.seq <= slot.seq && equalsOrExtends(d.s.blocks, slot, voted)) return true
   const { highest } = d.s
-  return highest?.view === slot.view && highest.seq <= slot.seq && equalsOrExtends(d.s.blocks, slot, highest)
+  return highest?.view === slot.view && highest.seq < slot.seq && equalsOrExtends(d.s.blocks, slot, highest)
 }
 
 /** Whether seq 0 is in the right place: on the tip it shows, or that very block if it ends the era (§5.5), and passes. */

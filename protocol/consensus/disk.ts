@@ -14,9 +14,9 @@ const UNRESOLVED_MAX = 4
 /** Most headers recorded; those that lack are fetched after a restart. */
 const BLOCKS_MAX = 64
 
-/** Decides something: it is carried out once the record that covers it is durable. */
+/** Decides something: it is carried out once the record that covers it is durable. One that only follows decides nothing. */
 export function enqueue(d: Draft, action: Action): void {
-  d.s.queued = [...d.s.queued, action]
+  if (d.s.era.me >= 0) d.s.queued = [...d.s.queued, action]
 }
 /** Whether an action of this kind is under way. */
 export const isUnderWay = (s: State, kind: Action['kind']): boolean =>
@@ -25,7 +25,7 @@ export const isUnderWay = (s: State, kind: Action['kind']): boolean =>
 
 /** Remembers to acknowledge `key` to `to`, at once if the durable record covers what the message carries. */
 export function owe(d: Draft, owed: Owed): void {
-  if (covers(d.s, d.s.durable, owed)) return acknowledge(d, [owed])
+  if (d.s.era.me < 0 || covers(d.s, d.s.durable, owed)) return acknowledge(d, [owed])
   d.s.owed = withEntry(d.s.owed, `${owed.to}/${owed.key}`, owed)
 }
 
@@ -81,7 +81,7 @@ export function flush(d: Draft): void {
     // What no record would cover now (of a view not reached yet) is not acknowledged; its sender repeats it.
     s.owed = filtered(s.owed, (_, owed) => covers(s, record, owed))
     const isNew = s.durable === null || summary(record) !== summary(s.durable)
-    if (s.owed.size === 0 || s.era.me < 0 || !isNew) return settleOwed(d, record)
+    if (s.owed.size === 0 || !isNew) return settleOwed(d, record)
   }
   s.ticket += 1
   s.writing = { ticket: s.ticket, record, actions: s.queued }
@@ -145,6 +145,7 @@ function recordOf(d: Draft): SigningRecord {
     votesFrom: s.votesFrom,
     commit: s.commit,
     highest: s.highest,
+    recovering: s.phase === 'recovering',
     barredView: s.barredView,
     fork: s.fork,
     blocks: recordedBlocks(s),

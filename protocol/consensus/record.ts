@@ -84,6 +84,7 @@ const codec = record({
   votesFrom: integer(),
   commit: optional(slotCodec),
   highest: optional(certificate),
+  recovering: boolean,
   barredView: integer(-1),
   fork: optional(record({ era: integer(), first: certificate, second: certificate })),
   blocks: list(block, ITEMS_MAX),

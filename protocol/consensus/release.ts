@@ -2,11 +2,11 @@
  * Release (agreement.md §6): the record is durable; the conditions are asked again, and only what still holds is signed and leaves.
  */
 import { mayCommit, mayCommitLate, mayRepeatCommit, mayVote, takesPart } from './conditions.ts'
-import { keepAndSend, maySend } from './delivery.ts'
+import { keepAndSend, keyOf, maySend } from './delivery.ts'
 import { anyCertificateFor, candidateOf, type Draft, slotKey, withEntry } from './draft.ts'
 import { learnProposal, learnSignature, learnVote } from './reception.ts'
 import type { Action } from './state.ts'
-import type { BlameCertificate, Certificate, Proposal, Signature, Slot, Vote } from './types.ts'
+import type { BlameCertificate, Certificate, Kept, Proposal, Signature, Slot, Vote } from './types.ts'
 import { isLeader } from './views.ts'
 import { startQuitWait } from './waits.ts'
 
@@ -27,6 +27,7 @@ export function release(d: Draft, action: Action): void {
     case 'relay':
       return relay(d, action.certificate)
     case 'enter':
+      showReason(d)
       return sendStatus(d, action.view)
   }
 }
@@ -86,6 +87,17 @@ function relay(d: Draft, certificate: BlameCertificate): void {
   keepAndSend(d, { kind: 'bc', era: s.era.era, certificate })
   if (s.quit === null) return
   if (s.quitWait === 'none' || (certificate === s.quit && d.rules.laterBlameRestartsQuit)) startQuitWait(d)
+}
+
+/** §3: the reason for which it entered its view is kept; after a restart it has to be sent anew. */
+function showReason(d: Draft): void {
+  const { reason, era, phase, kept } = d.s
+  if (phase !== 'running' || reason.kind === 'start') return
+  const message: Kept =
+    reason.kind === 'closed'
+      ? { kind: 'cc', era: era.era, certificate: reason.certificate }
+      : { kind: 'bc', era: era.era, certificate: reason.certificate }
+  if (!kept.has(keyOf(message))) keepAndSend(d, message)
 }
 
 function sendStatus(d: Draft, view: number): void {

@@ -3,10 +3,19 @@
  * proposals and verdicts of the blocks that it may vote for or build on, with their uncommitted ancestors.
  * Invariants: what is asked for is what is needed now, so the list is bounded by what is remembered; an unanswered request is made again.
  */
-import { candidateOf, committedTip, type Draft, missingHeader, type Placed, slotKey, viewRecord } from './draft.ts'
+import {
+  candidateOf,
+  committedTip,
+  type Draft,
+  missingHeader,
+  type Placed,
+  slotKey,
+  slotOf,
+  viewRecord,
+} from './draft.ts'
 import type { Effect } from './events.ts'
 import { pickTip } from './lock.ts'
-import type { State } from './state.ts'
+import type { Request, State } from './state.ts'
 import type { Certificate, Justification, MemberIndex, Slot } from './types.ts'
 import { isLeader } from './views.ts'
 
@@ -33,26 +42,26 @@ export function pursue(d: Draft): void {
   }
   if (wanted.size === 0 && s.requested.size === 0) return
   let isNew = s.requested.size !== wanted.size
-  const requested = new Map<string, number>()
+  const requested = new Map<string, Request>()
   for (const [name, effect] of wanted) {
     const asked = s.requested.get(name)
-    if (asked !== undefined && s.tick - asked < ASK_AGAIN_TICKS) {
+    const holders = effect.type === 'fetchProposal' ? effect.holders.length : 0
+    if (asked !== undefined && s.tick - asked.tick < ASK_AGAIN_TICKS && holders <= asked.holders) {
       requested.set(name, asked)
       continue
     }
     isNew = true
-    requested.set(name, s.tick)
+    requested.set(name, { tick: s.tick, holders })
     d.effects.push(effect)
   }
   if (isNew) s.requested = requested
 }
 
 /** The header that is missing between `from` and `height`, if one is. */
-function wantHeader(s: State, wanted: Wanted, from: Placed, height: number): boolean {
+function wantHeader(s: State, wanted: Wanted, from: Placed, height: number): void {
   const missing = missingHeader(s.blocks, from, height)
-  if (missing === null) return false
-  wanted.set(`h/${missing.hash}`, { type: 'fetchHeaders', ...missing })
-  return true
+  if (missing === null) return
+  wanted.set(`h/${missing.hash}`, { type: 'fetchHeaders', hash: missing.hash, height: missing.height })
 }
 
 /** Proposals of this view above the last vote, their verdicts, and what comparing them needs. */
@@ -102,24 +111,26 @@ function wantPick(d: Draft, wanted: Wanted): void {
 
 function wantProposal(s: State, wanted: Wanted, slot: Slot, holders: Iterable<MemberIndex>): void {
   const others = [...holders].filter((member) => member !== s.era.me)
-  wanted.set(`p/${slotKey(slot)}`, { type: 'fetchProposal', slot, holders: others })
+  wanted.set(`p/${slotKey(slot)}`, { type: 'fetchProposal', slot: slotOf(slot), holders: others })
 }
 
 /** The block of `slot` and its ancestors, down to one that is valid or committed, are to be validated. */
 function wantValid(s: State, wanted: Wanted, slot: Slot, holders: Iterable<MemberIndex>): void {
-  let at: Slot | null = slot
+  let at: Slot = slot
   let from = holders
-  while (at !== null) {
-    if (s.validity.has(at.hash) || wanted.has(`v/${at.hash}`)) return
+  let again = false
+  for (;;) {
+    if (s.validity.has(at.hash) || (!again && wanted.has(`v/${at.hash}`))) return
     const candidate = candidateOf(s, at)
     if (candidate?.proposal == null) return wantProposal(s, wanted, at, candidate?.votes.keys() ?? from)
     const { proposal } = candidate
-    wanted.set(`v/${at.hash}`, { type: 'validate', proposal })
+    if (!again) wanted.set(`v/${at.hash}`, { type: 'validate', proposal })
     const below: Certificate | null =
       proposal.seq === 0 ? (proposal.justification?.tip ?? null) : proposal.parentCertificate
     if (below === null || below.height <= committedTip(s).height) return
-    // A block that ends the era is proposed again on its own certificate (§5.5).
-    at = below.hash === at.hash ? null : below
+    // A block that ends the era is proposed again on its own certificate (§5.5): its parent stands where it was proposed first.
+    again = below.hash === at.hash
+    at = below
     from = below.signatures.keys()
   }
 }

@@ -3,7 +3,7 @@
  * did not run for longer than Δ, or no longer reaches a quorum. A shorter stall of more than Δ/4 lets it neither vote nor commit until what had
  * arrived is handled and Δ more has passed.
  */
-import { connected, disconnected, dropSigned, keepAndSend, maySend, reach, repeatIntervalMs } from './delivery.ts'
+import { connected, disconnected, dropSigned, maySend, reach, repeatIntervalMs } from './delivery.ts'
 import { enqueue } from './disk.ts'
 import { type Draft, viewRecord, withEntry } from './draft.ts'
 import type { Event } from './events.ts'
@@ -93,9 +93,13 @@ function ask(d: Draft, to: MemberIndex): void {
   d.effects.push({ type: 'send', to, key: 'ask', message })
 }
 
-/** §6: reason for the view, the lock that would be fixed now, what was signed in that view, an equivocation, the highest CC. */
+/**
+ * §6: reason for the view, the lock that would be fixed now, what was signed in that view, an equivocation, the highest CC. One that has lost its
+ * own record has nothing to answer with that another one could rest on.
+ */
 export function answer(d: Draft, to: MemberIndex, nonce: number): void {
   const { s } = d
+  if (s.phase === 'recovering') return
   const signed: Answer['signed'][number][] = []
   for (const { message } of s.kept.values())
     if ((message.kind === 'vote' || message.kind === 'commit') && message.slot.view === s.view) signed.push(message)
@@ -124,15 +128,15 @@ export function endRestart(d: Draft): void {
   const { s } = d
   if ((s.phase !== 'restarting' && s.phase !== 'recovering') || !s.restartWaited || reach(s) < s.era.q) return
   if (s.phase === 'recovering') {
-    if (s.answers.size < Math.min(s.era.f + 1, s.era.n - 1)) return
+    if (s.answers.size < s.era.f + 1) return
     const shown = [...s.answers.values()]
     const closing = closingCertificate(s)?.view ?? -1
     const views = [s.view, closing + 1, (s.quit?.view ?? -1) + 1, ...shown.map(({ view }) => view)]
     s.barredView = Math.max(...views)
     s.votesFrom = s.barredView + 1
     s.phase = 'running'
-    const highest = shown.reduce((a, b) => (b.view > a.view ? b : a), shown[0] as Answer)
-    if (highest !== undefined && highest.view > s.view) {
+    const highest = shown.reduce((a, b) => (b.view > a.view ? b : a))
+    if (highest.view > s.view) {
       const { quit } = s
       enter(d, highest.view, highest.reason, lockOnEntering(d, highest.view).lock)
       if (quit !== null && quit.view >= s.view) d.foundBlame = quit
@@ -142,7 +146,5 @@ export function endRestart(d: Draft): void {
   startProgress(d)
   startLeaderWait(d)
   if (s.quit !== null) enqueue(d, { kind: 'relay', certificate: s.quit })
-  if (s.reason.kind === 'closed') keepAndSend(d, { kind: 'cc', era: s.era.era, certificate: s.reason.certificate })
-  if (s.reason.kind === 'blamed') keepAndSend(d, { kind: 'bc', era: s.era.era, certificate: s.reason.certificate })
   enqueue(d, { kind: 'enter', view: s.view })
 }

@@ -89,6 +89,9 @@ export type Owed = {
 /** An echo that is out: the timer whose end waits for it, and who has not answered (§4.3). */
 export type Echo = { readonly timer: Timer; readonly missing: ReadonlySet<MemberIndex> }
 
+/** A request under way: the tick at which it was made last, and of how many holders; more holders are a reason to make it again. */
+export type Request = { readonly tick: number; readonly holders: number }
+
 export type State = {
   readonly era: Era
   readonly signer: Signer
@@ -114,8 +117,8 @@ export type State = {
   readonly later: ReadonlyMap<MemberIndex, readonly number[]>
   readonly blocks: ReadonlyMap<Hash, Block>
   readonly validity: ReadonlyMap<Hash, 'valid' | 'invalid'>
-  /** Requests under way by name, with the tick at which each was made last. */
-  readonly requested: ReadonlyMap<string, number>
+  /** Requests under way, by name. */
+  readonly requested: ReadonlyMap<string, Request>
 
   /** CC of the highest block known to be committed. */
   readonly highest: Certificate | null

@@ -105,7 +105,7 @@ function recorded(base: State, record: SigningRecord): State {
   const ended = highest !== null && blocks.get(highest.hash)?.endsEra === true
   return {
     ...base,
-    phase: record.fork !== null ? 'forked' : ended ? 'ended' : 'restarting',
+    phase: record.fork !== null ? 'forked' : ended ? 'ended' : record.recovering ? 'recovering' : 'restarting',
     view,
     previousView: view,
     reason: record.reason,

@@ -161,6 +161,8 @@ export type SigningRecord = {
   readonly votesFrom: number
   readonly commit: Slot | null
   readonly highest: Certificate | null
+  /** A lost record is not recovered yet: whoever starts from this one goes on recovering. */
+  readonly recovering: boolean
   /** Views in which nothing may be signed, up to this one (after `recover`); −1 otherwise. */
   readonly barredView: number
   readonly fork: Fork | null

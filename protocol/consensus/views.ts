@@ -1,7 +1,6 @@
 /**
  * The change of view (agreement.md §§4.4, 5.1, 5.2): blame, quit, hand over, fix the lock, enter.
  */
-import { takesPart } from './conditions.ts'
 import { keepAndSend, maySend } from './delivery.ts'
 import { enqueue } from './disk.ts'
 import { type Draft, filtered, viewRecord } from './draft.ts'
@@ -25,10 +24,10 @@ export function changeViews(d: Draft): void {
   } while (handover(d) || enterAfterWait(d))
 }
 
-/** §4.4: once per view; on an equivocation with the proof. */
+/** §4.4: once per view; on an equivocation with the proof. A blame binds nobody, so that one barred by `recover` blames too (§6). */
 export function blame(d: Draft): void {
   const { s } = d
-  if (s.blamed || !takesPart(d) || s.quit !== null) return
+  if (s.blamed || s.phase !== 'running' || s.era.me < 0 || s.quit !== null) return
   s.blamed = true
   const signature = s.signer.blame(s.era.era, s.view)
   const { equivocation } = viewRecord(s, s.view)

@@ -68,6 +68,7 @@ export function startCommitWaitsAnew(d: Draft): void {
 
 function isStale(d: Draft, timer: Timer): boolean {
   const { s } = d
+  if (s.phase === 'ended' || s.phase === 'forked') return true
   switch (timer.kind) {
     case 'repeat':
     case 'echo':

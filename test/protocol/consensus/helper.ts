@@ -2,9 +2,10 @@
  * The core by hand: one member, its events one at a time, everything that the text says about it readable in a few words.
  * Signatures are texts; the disk answers at once unless a test holds it; every other member is connected and answers echoes.
  */
-import { type Beginning, initialState, step } from '../../../protocol/consensus/step.ts'
+
 import type { Effect, Event, Timer } from '../../../protocol/consensus/events.ts'
 import type { State } from '../../../protocol/consensus/state.ts'
+import { type Beginning, initialState, step } from '../../../protocol/consensus/step.ts'
 import type {
   Answer,
   BlameCertificate,

@@ -42,6 +42,7 @@ const anyRecord: fc.Arbitrary<SigningRecord> = fc.record({
   votesFrom: fc.nat(),
   commit: maybe(slot),
   highest: maybe(certificate),
+  recovering: fc.boolean(),
   barredView: fc.integer({ min: -1, max: 99 }),
   fork: maybe(fc.record({ era: fc.nat(), first: certificate, second: certificate })),
   blocks: fc.array(fc.record({ hash, parent: hash, height: fc.nat(), endsEra: fc.boolean() }), { maxLength: 3 }),
@@ -80,7 +81,7 @@ describe('signing record', () => {
       [2, 'view'],
       [3, ['why', []]],
       [4, [(fields[4] as CborValue[])[0] as CborValue, swapped]],
-      [12, -2],
+      [13, -2],
     ]
     for (const [at, value] of changes) expect(() => decodeRecord(encodeCbor(fields.with(at, value)))).toThrow(CborError)
   })
