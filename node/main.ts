@@ -7,10 +7,12 @@
 import { fromHex, toHex, ZERO_HASH } from '../protocol/bytes.ts'
 import { certificateCodec } from '../protocol/certificate.ts'
 import { decodeAs } from '../protocol/codec.ts'
+import type { Evidence } from '../protocol/consensus/events.ts'
 import { decodeRecord } from '../protocol/consensus/record.ts'
+import type { State } from '../protocol/consensus/state.ts'
 import { type Beginning, initialState } from '../protocol/consensus/step.ts'
-import type { Block, Era, Evidence, State } from '../protocol/consensus/types.ts'
-import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
+import type { Block, Era } from '../protocol/consensus/types.ts'
+import { createSigner, createVerifier, type Verifier } from '../protocol/consensus/verify.ts'
 import { publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
@@ -245,6 +247,7 @@ export class MemberNode {
       createSigner(chainId, options.secretKey),
       record.read(),
       executor,
+      verifier,
       options.recover,
     )
     const driver = new Driver(initial, {
@@ -390,6 +393,7 @@ function stateAtStart(
   signer: ReturnType<typeof createSigner>,
   recorded: Uint8Array,
   executor: Executor,
+  verifier: Verifier,
   recover: boolean,
 ): State {
   const beginning: Beginning =
@@ -403,7 +407,12 @@ function stateAtStart(
     const sealed = executor.reads.headerAt(height)
     if (sealed !== undefined) known.push(blockOf(sealed))
   }
-  return initialState(era, signer, beginning, known)
+  const head = certificateAt(executor, executor.head.height)
+  const verified = head === undefined ? undefined : verifier.certificate(head)
+  return initialState(era, signer, beginning, {
+    blocks: known,
+    certificate: verified?.ok === true ? verified.certificate : null,
+  })
 }
 
 /** The encoded certificate of a committed block, decoded; undefined where it has none. */

@@ -5,20 +5,11 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
+import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
+import type { State } from '../../protocol/consensus/state.ts'
 import { step } from '../../protocol/consensus/step.ts'
-import type {
-  Block,
-  Certificate,
-  Effect,
-  Event,
-  Evidence,
-  MemberIndex,
-  Proposal,
-  Slot,
-  State,
-  Timer,
-} from '../../protocol/consensus/types.ts'
+import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verified, Verifier } from '../../protocol/consensus/verify.ts'
 import {
   acknowledgements,
@@ -55,14 +46,16 @@ export type DriverDependencies = {
 
 /** Bodies, blocks and the ledger, as consensus needs them. Each promise may take as long as it takes. */
 export type BlockDuties = {
-  /** Whether the proposed block is valid (§4.1): gets its body and its parents first. */
-  validate(proposal: Proposal, parts: ProposalParts & { readonly sealed: SealedHeader }): Promise<boolean>
+  /** Whether the proposed block is valid (§4.1): gets its body and waits for its parent first; null if it cannot tell now. */
+  validate(proposal: Proposal, parts: ProposalParts & { readonly sealed: SealedHeader }): Promise<boolean | null>
   /** Builds on `parent` as soon as there is work or the heartbeat is due; null if the parent is not here. */
   build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null>
   /** The bytes of the proposal of `slot`, from one of `holders`; null if nobody has it. */
   fetchProposal(slot: Slot, holders: readonly MemberIndex[]): Promise<{ from: MemberIndex; frame: Uint8Array } | null>
-  /** Headers from `hash` down to one that is known here. */
+  /** Headers from `hash` downwards, some of them; none if nobody has it. */
   fetchHeaders(hash: string, height: number): Promise<readonly Block[]>
+  /** Whether the committed chain holds this block at `height`; null while it does not reach so far. */
+  isCommitted(hash: string, height: number): boolean | null
   /** The block is committed: execute what is missing, write it. Resolves once it is durable. */
   commit(certificate: Certificate): Promise<void>
   assurance(certificate: Certificate): void
@@ -115,6 +108,8 @@ export class Driver {
   readonly #timers = new Set<TimerHandle>()
   readonly #parts = new Map<string, ProposalParts & { readonly sealed: SealedHeader | null }>()
   readonly #frames = new Map<string, Uint8Array>()
+  /** Requests of the core under way, by name: it repeats them while it needs the answer. */
+  readonly #underWay = new Set<string>()
   readonly #runs = new Map<MemberIndex, string>()
   readonly #delays = new Map<MemberIndex, { roundTripMs: number | null; sentAt: number | null }>()
   #measures = 0
@@ -358,28 +353,54 @@ export class Driver {
       case 'validate': {
         const parts = this.#parts.get(effect.proposal.block.hash)
         if (parts?.sealed == null) return
-        return this.#answer(blocks.validate(effect.proposal, { ...parts, sealed: parts.sealed }), (valid) => {
-          this.dispatch({ type: 'validated', hash: effect.proposal.block.hash, valid })
-        })
+        const { hash } = effect.proposal.block
+        const { sealed } = parts
+        return this.#request(
+          `validate/${hash}`,
+          () => blocks.validate(effect.proposal, { ...parts, sealed }),
+          (valid) => {
+            if (valid !== null) this.dispatch({ type: 'validated', hash, valid })
+          },
+        )
       }
       case 'build': {
         const { view, seq } = effect
         const cancelled = (): boolean =>
           this.#stopped || this.#state.building?.view !== view || this.#state.building.seq !== seq
-        return this.#answer(blocks.build(effect.parent, effect.height, cancelled), (built) => {
-          if (built === null) return
-          this.#keepParts(built.block.hash, { ...built.parts, sealed: null })
-          this.dispatch({ type: 'built', view, seq, block: built.block })
-        })
+        const name = `build/${view}/${seq}/${effect.parent}`
+        return this.#request(
+          name,
+          () => blocks.build(effect.parent, effect.height, cancelled),
+          (built) => {
+            if (built === null) return
+            this.#keepParts(built.block.hash, { ...built.parts, sealed: null })
+            this.dispatch({ type: 'built', view, seq, block: built.block })
+          },
+        )
       }
       case 'fetchProposal':
-        return this.#answer(blocks.fetchProposal(effect.slot, effect.holders), (found) => {
-          if (found !== null) this.receive(found.from, found.frame)
-        })
+        return this.#request(
+          `proposal/${effect.slot.hash}/${effect.holders.join()}`,
+          () => blocks.fetchProposal(effect.slot, effect.holders),
+          (found) => {
+            if (found !== null) this.receive(found.from, found.frame)
+          },
+        )
       case 'fetchHeaders':
-        return this.#answer(blocks.fetchHeaders(effect.hash, effect.height), (headers) => {
-          if (headers.length > 0) this.dispatch({ type: 'headers', blocks: headers })
-        })
+        return this.#request(
+          `headers/${effect.hash}`,
+          () => blocks.fetchHeaders(effect.hash, effect.height),
+          (headers) => {
+            if (headers.length > 0) this.dispatch({ type: 'headers', blocks: headers })
+          },
+        )
+      case 'checkCommitted': {
+        const committed = blocks.isCommitted(effect.hash, effect.height)
+        if (committed !== null) this.dispatch({ type: 'checked', hash: effect.hash, committed })
+        return
+      }
+      case 'eraEnded':
+        return log.warn({ height: effect.certificate.height }, 'the era has ended')
       case 'commit':
         return this.#answer(blocks.commit(effect.certificate), () => {
           this.dispatch({ type: 'applied', hash: effect.certificate.hash })
@@ -403,6 +424,16 @@ export class Driver {
       .catch((error) => {
         if (!this.#stopped) this.#deps.fatal(error)
       })
+  }
+
+  /** A request of the core: repeated while it is under way, it is made once. */
+  #request<T>(name: string, ask: () => Promise<T>, then: (value: T) => void): void {
+    if (this.#underWay.has(name)) return
+    this.#underWay.add(name)
+    this.#answer(
+      ask().finally(() => this.#underWay.delete(name)),
+      then,
+    )
   }
 
   #startTimer(timer: Timer, afterMs: number): void {

@@ -1,7 +1,7 @@
 /**
  * The roster: what this member knows of each member of the consortium. For people and metrics; decides nothing.
  */
-import type { State } from '../../protocol/consensus/types.ts'
+import type { State } from '../../protocol/consensus/state.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 
 /** One member as seen from here. Times in ms since 1970-01-01T00:00Z. */

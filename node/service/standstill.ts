@@ -1,7 +1,7 @@
 /**
  * Why the chain stands still, in words: how many votes short, who is missing and why, what to do. A function of what is known here.
  */
-import type { State, Tally } from '../../protocol/consensus/types.ts'
+import type { State, Tally } from '../../protocol/consensus/state.ts'
 import { leaderOf } from '../../protocol/members.ts'
 import type { RosterEntry } from './roster.ts'
 

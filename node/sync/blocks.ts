@@ -7,7 +7,8 @@ import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
-import type { Block, Certificate, Evidence, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
+import type { Evidence } from '../../protocol/consensus/events.ts'
+import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verifier } from '../../protocol/consensus/verify.ts'
 import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
 import { sha3 } from '../../protocol/crypto.ts'
@@ -107,13 +108,13 @@ export class Blocks implements BlockDuties {
   async validate(
     proposal: Proposal,
     { sealed, transactionIds }: ProposalParts & { readonly sealed: SealedHeader },
-  ): Promise<boolean> {
+  ): Promise<boolean | null> {
     const { executor, log } = this.#deps
     if (executor.knows(sealed.hash)) return true
     const holders = [proposal.view % this.#options.members.length]
     const { height } = sealed.header
     const transactions = await this.#transactions(sealed.hash, height, transactionIds, holders)
-    if (transactions === null) return false
+    if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     while (this.#isAbove(height)) {
       const code = await this.#validateWhenThereIsRoom(sealed, transactions)
@@ -128,7 +129,7 @@ export class Blocks implements BlockDuties {
       }
       await this.#pause(RETRY_MS)
     }
-    return false
+    return null
   }
 
   /** Blocks that wait for their commit are bounded; a further one waits until one of them is committed. */
@@ -234,6 +235,11 @@ export class Blocks implements BlockDuties {
       await this.#pause(pauseOf(round))
     }
     return []
+  }
+
+  isCommitted(hash: string, height: number): boolean | null {
+    const sealed = this.#deps.executor.reads.headerAt(height)
+    return sealed === undefined ? null : toHex(sealed.hash) === hash
   }
 
   async commit(certificate: Certificate): Promise<void> {

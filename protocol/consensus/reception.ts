@@ -3,15 +3,20 @@
  * sender so that no sender displaces another's. Nothing is decided here.
  */
 import {
-  addSignatures,
   anyCertificateFor,
+  candidateOf,
+  candidatesAt,
+  changeCandidate,
   changeView,
   type Draft,
+  leaderSlotsAt,
   slotKey,
   slotOf,
   viewRecord,
   withEntry,
 } from './draft.ts'
+import { findConflict, findUnlocked, lookAgain } from './evidence.ts'
+import type { Candidate, State } from './state.ts'
 import type {
   Answer,
   BlameCertificate,
@@ -23,155 +28,251 @@ import type {
   Reason,
   Signature,
   Slot,
-  State,
   Vote,
 } from './types.ts'
 
 /** Most later views in which one sender's messages are remembered: an honest one is in a single view and moves on by a reason. */
 export const LATER_VIEWS_MAX = 8
-/** Different blocks at one place for which one sender's votes are kept: two make the evidence. */
+/** Most later views of which certificates are remembered. */
+const LATER_CERTIFIED_MAX = 32
+/** How far above the highest certified place of a view others may speak; an honest member is at most one above what it holds. */
+const PLACES_AHEAD_MAX = 64
+/** Different blocks at one place for which one sender's signatures are kept: two make the evidence. */
 const BLOCKS_PER_PLACE_MAX = 2
+/** Places below the highest CC that are remembered, for late commits (§7). */
+export const PLACES_BELOW = 8
 
-/** Whether a message of `view` sent by `from` may be remembered; a false answer means: do not acknowledge, it will be repeated. */
-export function remembers(d: Draft, from: MemberIndex, view: number): boolean {
-  if (view <= d.s.view) return view >= d.s.view - 1 || view >= d.s.lock.view || d.s.views.has(view)
-  if (!d.rules.rememberLaterViews) return false
-  if (view <= d.s.view + LATER_VIEWS_MAX) return true
-  let later = 0
-  for (const [number, record] of d.s.views) {
-    if (number <= d.s.view + LATER_VIEWS_MAX || number === view) continue
-    const spoke =
-      record.blames.has(from) ||
-      [...record.votes.values(), ...record.commits.values()].some(({ signatures }) => signatures.has(from))
-    if (spoke) later += 1
-  }
-  return later < LATER_VIEWS_MAX
+/**
+ * What becomes of a message: `remembered`; `outranked`, which may be acknowledged and forgotten; or `refused` for now, which is not
+ * acknowledged, so that an honest sender repeats it.
+ */
+export type Admission = 'remembered' | 'outranked' | 'refused'
+
+/** The lowest view that still matters: the last one, and those that the lock or the highest CC are of. */
+export const lowestView = (s: State): number =>
+  Math.min(s.previousView, s.lock.view < 0 ? s.previousView : s.lock.view, s.highest?.view ?? s.previousView)
+
+/** Whether what `from` says of `view` may be remembered, and counts it against `from`'s bound if so. */
+function admitView(d: Draft, from: MemberIndex, view: number): Admission {
+  if (view <= d.s.view)
+    return view === d.s.view || view === d.s.previousView || d.s.views.has(view) ? 'remembered' : 'outranked'
+  if (!d.rules.rememberLaterViews) return 'outranked'
+  const known = d.s.later.get(from) ?? []
+  if (known.includes(view)) return 'remembered'
+  if (known.length >= LATER_VIEWS_MAX) return 'refused'
+  d.s.later = withEntry(d.s.later, from, [...known, view])
+  return 'remembered'
+}
+
+/** The lowest place of `view` that still matters: those well below its CC on the committed chain do not (README.md, "Outranked"). */
+export const lowestSeq = (s: State, view: number): number =>
+  s.highest !== null && s.highest.view === view ? s.highest.seq - PLACES_BELOW : 0
+
+function admitSlot(d: Draft, from: MemberIndex, slot: Slot): Admission {
+  const { view, seq } = slot
+  if (seq < lowestSeq(d.s, view)) return 'outranked'
+  // What is certified was signed by an honest member, which bounds it.
+  if (anyCertificateFor(d.s, slot) !== null) return 'remembered'
+  if (seq > viewRecord(d.s, view).certifiedSeq + PLACES_AHEAD_MAX) return 'refused'
+  return admitView(d, from, view)
 }
 
 /** Learns where a block stands in the tree. */
-export function learnBlock(d: Draft, block: Block): void {
-  if (!d.s.blocks.has(block.hash)) d.s.blocks = withEntry(d.s.blocks, block.hash, block)
+export function learnBlock(d: Draft, block: Block): boolean {
+  if (d.s.blocks.has(block.hash)) return false
+  d.s.blocks = withEntry(d.s.blocks, block.hash, block)
+  d.learnt = true
+  return true
+}
+
+/** Learns headers that were asked for, and looks again at what had to wait for them (§2). */
+export function learnHeaders(d: Draft, blocks: readonly Block[]): void {
+  const fresh = blocks.filter((block) => !d.s.blocks.has(block.hash))
+  if (fresh.length === 0) return
+  d.s.blocks = new Map([...d.s.blocks, ...fresh.map((block) => [block.hash, block] as const)])
+  d.learnt = true
+  const hashes = new Set(fresh.map(({ hash }) => hash))
+  for (const { places } of d.s.views.values())
+    for (const candidates of places.values())
+      for (const candidate of candidates) if (hashes.has(candidate.slot.hash)) lookAgain(d, candidate)
 }
 
 /** Learns a leader signature; the second block at one (view, seq) is an equivocation (§2). */
-export function learnLeaderSignature(d: Draft, slot: Slot, leaderSignature: Signature): void {
-  const record = viewRecord(d.s, slot.view)
-  const known = record.leaderSignatures.get(slot.seq) ?? []
-  if (known.some((other) => other.hash === slot.hash) || known.length >= BLOCKS_PER_PLACE_MAX) return
-  const entry = { ...slotOf(slot), leaderSignature }
-  const first = known[0]
-  changeView(d, slot.view, { leaderSignatures: withEntry(record.leaderSignatures, slot.seq, [...known, entry]) })
-  if (first !== undefined) learnEquivocation(d, { first, second: entry })
+function learnLeaderSignature(d: Draft, slot: Slot, leaderSignature: Signature): void {
+  if (candidateOf(d.s, slot)?.leaderSignature != null) return
+  const [other] = leaderSlotsAt(d.s, slot.view, slot.seq).filter(({ hash }) => hash !== slot.hash)
+  changeCandidate(d, slot, { leaderSignature })
+  if (other !== undefined) learnEquivocation(d, { first: other, second: { ...slotOf(slot), leaderSignature } })
 }
 
 /** Learns of an equivocation of the leader of a view; the first one seen is enough. */
-export function learnEquivocation(d: Draft, equivocation: Equivocation): void {
-  const view = equivocation.first.view
+function learnEquivocation(d: Draft, equivocation: Equivocation): void {
+  const { view } = equivocation.first
   if (viewRecord(d.s, view).equivocation !== null) return
   changeView(d, view, { equivocation })
-  d.effects.push({ type: 'evidence', evidence: { kind: 'equivocation', member: view % d.s.era.n, equivocation } })
+  const member = view % d.s.era.n
+  if (member !== d.s.era.me)
+    d.effects.push({ type: 'evidence', evidence: { kind: 'equivocation', member, equivocation } })
 }
 
-/** Learns one member's vote or commit. Returns false if the bound for its sender is reached. */
+function addSignatures(
+  d: Draft,
+  kind: 'vote' | 'commit',
+  slot: Slot,
+  signatures: Iterable<readonly [MemberIndex, Signature]>,
+  from: MemberIndex,
+): Candidate | null {
+  const before = candidateOf(d.s, slot)
+  const known = kind === 'vote' ? before?.votes : before?.commits
+  let merged: Map<MemberIndex, Signature> | undefined
+  for (const [member, signature] of signatures) {
+    if (known?.has(member) || merged?.has(member)) continue
+    merged ??= new Map(known)
+    merged.set(member, signature)
+  }
+  if (merged === undefined) return null
+  const { era, view } = { era: d.s.era, view: viewRecord(d.s, slot.view) }
+  const certificate: Certificate | null = merged.size >= era.q ? { ...slotOf(slot), kind, signatures: merged } : null
+  const after = changeCandidate(
+    d,
+    slot,
+    kind === 'vote' ? { votes: merged, certificate } : { commits: merged, commitCertificate: certificate },
+  )
+  if (certificate === null) return after
+  if (slot.seq > view.certifiedSeq) changeView(d, slot.view, { certifiedSeq: slot.seq })
+  const sizeBefore = known?.size ?? 0
+  const strong = d.rules.strongQuorum(era)
+  if (sizeBefore < era.q || (sizeBefore < strong && merged.size >= strong)) d.learnt = true
+  const ends = !d.rules.eraEndsOnCommitOnly && d.s.blocks.get(slot.hash)?.endsEra === true
+  if (kind === 'commit' || ends) d.found.push({ certificate, from })
+  return after
+}
+
+/** Learns one member's vote or commit. */
 export function learnSignature(
   d: Draft,
   kind: 'vote' | 'commit',
   slot: Slot,
   from: MemberIndex,
   signature: Signature,
-): boolean {
-  const record = viewRecord(d.s, slot.view)
-  const map = kind === 'vote' ? record.votes : record.commits
-  const key = slotKey(slot)
-  if (map.get(key)?.signatures.has(from)) return true
-  const others = [...map.values()].filter(
-    (tally) => tally.slot.seq === slot.seq && tally.slot.hash !== slot.hash && tally.signatures.has(from),
+): Admission {
+  const admission = admitSlot(d, from, slot)
+  if (admission !== 'remembered') return admission
+  const others = candidatesAt(d.s, slot.view, slot.seq).filter(
+    ({ slot: other, votes, commits }) =>
+      (other.hash !== slot.hash || other.height !== slot.height) && (votes.has(from) || commits.has(from)),
   )
-  if (others.length >= BLOCKS_PER_PLACE_MAX) return false
-  const other = others[0]
-  if (other !== undefined && kind === 'vote') {
-    const first = { ...other.slot, signature: other.signatures.get(from) as Signature }
-    const second = { ...slotOf(slot), signature }
-    d.effects.push({ type: 'evidence', evidence: { kind: 'doubleVote', member: from, first, second } })
-  }
-  const changed = addSignatures(map, slot, [[from, signature]])
-  changeView(d, slot.view, kind === 'vote' ? { votes: changed } : { commits: changed })
-  return true
+  if (others.length >= BLOCKS_PER_PLACE_MAX) return 'refused'
+  const after = addSignatures(d, kind, slot, [[from, signature]], from)
+  if (after === null) return 'remembered'
+  findConflict(d, after, from)
+  if (kind === 'vote' && slot.seq === 0 && after.proposal !== null) findUnlocked(d, after.proposal, from)
+  return 'remembered'
 }
 
-/** Learns a whole certificate. Each holds an honest member's signature, so there are at most n for one place. */
-export function learnCertificate(d: Draft, certificate: Certificate): void {
-  const record = viewRecord(d.s, certificate.view)
-  const map = certificate.kind === 'vote' ? record.votes : record.commits
-  const changed = addSignatures(map, certificate, certificate.signatures)
-  if (changed !== map)
-    changeView(d, certificate.view, certificate.kind === 'vote' ? { votes: changed } : { commits: changed })
+/** Learns a vote with its leader signature. Without one it is ignored (§3). */
+export function learnVote(d: Draft, vote: Vote): Admission {
+  const { slot, from, leaderSignature } = vote
+  if (leaderSignature === null && d.rules.voteCarriesLeaderSignature) return 'outranked'
+  const admission = learnSignature(d, 'vote', slot, from, vote.signature)
+  if (admission === 'remembered' && leaderSignature !== null) learnLeaderSignature(d, slot, leaderSignature)
+  return admission
+}
+
+/**
+ * Learns a whole certificate that `from` showed. Each holds an honest member's signature, so there are at most n for one place. A CC is
+ * placed in the tree whatever its view: two that conflict are a fork (§4.2).
+ */
+export function learnCertificate(d: Draft, certificate: Certificate, from: MemberIndex): void {
+  const { view, seq, kind } = certificate
+  if (mattersStill(d, view) && seq >= lowestSeq(d.s, view))
+    addSignatures(d, kind, certificate, certificate.signatures, from)
+  if (kind === 'commit') d.found.push({ certificate: anyCommitCertificate(d, certificate), from })
+}
+
+const anyCommitCertificate = (d: Draft, certificate: Certificate): Certificate =>
+  candidateOf(d.s, certificate)?.commitCertificate ?? certificate
+
+function mattersStill(d: Draft, view: number): boolean {
+  if (d.s.views.has(view)) return true
+  if (view <= d.s.view) return view >= lowestView(d.s) || view > d.s.lockNow.view
+  let certified = 0
+  for (const [later, { certifiedSeq }] of d.s.views) if (later > d.s.view && certifiedSeq >= 0) certified += 1
+  return certified < LATER_CERTIFIED_MAX
 }
 
 /** Learns blames for one view; f+1 of them are its BC. */
-export function learnBlames(d: Draft, view: number, signatures: Iterable<readonly [MemberIndex, Signature]>): void {
-  const record = viewRecord(d.s, view)
-  const blames = new Map(record.blames)
-  for (const [member, signature] of signatures) if (!blames.has(member)) blames.set(member, signature)
-  if (blames.size === record.blames.size) return
-  const complete: BlameCertificate | null =
-    record.blameCertificate ?? (blames.size >= d.s.era.f + 1 ? { view, signatures: blames } : null)
-  changeView(d, view, { blames, blameCertificate: complete })
+export function learnBlame(d: Draft, view: number, from: MemberIndex, signature: Signature): Admission {
+  if (view < d.s.view) return 'outranked'
+  const admission = admitView(d, from, view)
+  if (admission !== 'remembered') return admission
+  const { blames } = viewRecord(d.s, view)
+  if (blames.has(from)) return admission
+  const signatures = withEntry(blames, from, signature)
+  changeView(d, view, { blames: signatures })
+  if (signatures.size >= d.s.era.f + 1) learnBlames(d, { view, signatures })
+  return admission
 }
 
-/** Learns the reason for a view: a BC or a CC. */
-export function learnReason(d: Draft, reason: Reason): void {
-  if (reason.kind === 'blamed') learnBlames(d, reason.certificate.view, reason.certificate.signatures)
-  if (reason.kind === 'closed') learnCertificate(d, reason.certificate)
+/** Learns a BC. Only that of the highest view, not below its own, matters (§5.1). */
+export function learnBlames(d: Draft, certificate: BlameCertificate): void {
+  if (certificate.view >= d.s.view && certificate.view > (d.foundBlame?.view ?? -1)) d.foundBlame = certificate
+}
+
+/** Learns an equivocation that `from` shows with its blame or answer (§4.4). */
+export function learnShown(d: Draft, equivocation: Equivocation | null, from: MemberIndex): void {
+  if (equivocation !== null && admitView(d, from, equivocation.first.view) === 'remembered')
+    learnEquivocation(d, equivocation)
+}
+
+/** Learns the reason for a view: a BC or a CC. The CC that started the era is of the era before. */
+export function learnReason(d: Draft, reason: Reason, from: MemberIndex): void {
+  if (reason.kind === 'blamed') learnBlames(d, reason.certificate)
+  if (reason.kind === 'closed') learnCertificate(d, reason.certificate, from)
+}
+
+/** Learns certificates that may be missing. */
+export function learnCertificates(d: Draft, shown: readonly (Certificate | null)[], from: MemberIndex): void {
+  for (const certificate of shown) if (certificate !== null) learnCertificate(d, certificate, from)
 }
 
 /** Learns a proposal and everything attached to it; a BC inside counts as seen then (§5.1). */
 export function learnProposal(d: Draft, proposal: Proposal): void {
-  const { view, seq, block } = proposal
-  if (seq >= d.s.era.termBlocks || (seq === 0) !== (proposal.justification !== null)) return
-  const slot: Slot = { view, seq, height: block.height, hash: block.hash }
-  learnBlock(d, block)
-  learnLeaderSignature(d, slot, proposal.leaderSignature)
-  if (proposal.parentCertificate !== null) learnCertificate(d, proposal.parentCertificate)
-  if (proposal.justification !== null) {
-    learnReason(d, proposal.justification.reason)
-    for (const certificate of [proposal.justification.tip, proposal.justification.strong])
-      if (certificate !== null) learnCertificate(d, certificate)
+  const { view, seq, block, justification } = proposal
+  const leader = view % d.s.era.n
+  if (seq >= d.s.era.termBlocks || (seq === 0) !== (justification !== null)) return
+  learnCertificates(d, [proposal.parentCertificate], leader)
+  if (justification !== null) {
+    if (justification.tip !== null && justification.tip.view >= view) return
+    learnReason(d, justification.reason, leader)
+    learnCertificates(d, [justification.tip, justification.strong], leader)
   }
-  const record = viewRecord(d.s, view)
-  const places = [...record.proposals.values()].filter((other) => other.seq === seq).length
-  if (!record.proposals.has(slotKey(slot)) && places < BLOCKS_PER_PLACE_MAX)
-    changeView(d, view, { proposals: withEntry(record.proposals, slotKey(slot), proposal) })
-}
-
-/** Learns a vote with its leader signature. Without one it is ignored (§3). */
-export function learnVote(d: Draft, vote: Vote): boolean {
-  if (vote.leaderSignature === null && d.rules.voteCarriesLeaderSignature) return true
-  if (vote.leaderSignature !== null) learnLeaderSignature(d, vote.slot, vote.leaderSignature)
-  return learnSignature(d, 'vote', vote.slot, vote.from, vote.signature)
+  const slot: Slot = { view, seq, height: block.height, hash: block.hash }
+  const asked = d.s.requested.has(`p/${slotKey(slot)}`)
+  if (!asked && (view < d.s.previousView || admitSlot(d, leader, slot) !== 'remembered')) return
+  const proposed = candidatesAt(d.s, view, seq).filter((candidate) => candidate.proposal !== null)
+  if (proposed.length >= BLOCKS_PER_PLACE_MAX && !asked) return
+  learnLeaderSignature(d, slot, proposal.leaderSignature)
+  if (candidateOf(d.s, slot)?.proposal != null) return
+  const candidate = changeCandidate(d, slot, { proposal })
+  if (learnBlock(d, block)) lookAgain(d, candidate)
 }
 
 /** Learns everything that an answer to a restart's question shows (§6). */
-export function learnAnswer(d: Draft, answer: Answer): void {
-  learnReason(d, answer.reason)
-  for (const certificate of [answer.tip, answer.strong, answer.highest])
-    if (certificate !== null) learnCertificate(d, certificate)
+export function learnAnswer(d: Draft, answer: Answer, from: MemberIndex): void {
+  learnReason(d, answer.reason, from)
+  learnCertificates(d, [answer.tip, answer.strong, answer.highest], from)
   for (const signed of answer.signed) {
     if (signed.kind === 'vote') learnVote(d, signed)
     else {
-      if (signed.certificate !== null) learnCertificate(d, signed.certificate)
+      if (signed.certificate === null && d.rules.commitCarriesCertificate) continue
+      learnCertificates(d, [signed.certificate], from)
       learnSignature(d, 'commit', signed.slot, signed.from, signed.signature)
     }
   }
-  if (answer.equivocation !== null) learnEquivocation(d, answer.equivocation)
+  learnShown(d, answer.equivocation, from)
 }
 
 /** The certificate for the parent of a proposal at seq > 0, or null while it is missing (§4.1). */
-export function parentCertificate(s: State, proposal: Proposal): Certificate | null {
-  return anyCertificateFor(s, {
-    view: proposal.view,
-    seq: proposal.seq - 1,
-    height: proposal.block.height - 1,
-    hash: proposal.block.parent,
-  })
-}
+export const parentCertificate = (s: State, { view, seq, block }: Proposal): Certificate | null =>
+  anyCertificateFor(s, { view, seq: seq - 1, height: block.height - 1, hash: block.parent })

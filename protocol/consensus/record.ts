@@ -11,9 +11,9 @@ import type { Block, Certificate, Lock, Signature, SigningRecord, Slot } from '.
 import { hashCodec, signatureCodec, slotCodec, union } from './wire.ts'
 
 /** Format of the record; another one is refused. */
-const FORMAT = 1
-/** Most votes, headers and proposals in a record: far beyond what one era leaves uncommitted. */
-const ITEMS_MAX = 1 << 16
+const FORMAT = 2
+/** Most votes, headers and certificates in a list of a record; the core keeps to far fewer. */
+const ITEMS_MAX = 1 << 10
 
 const signatureEntry = record({ member: integer(0, LIMITS.membersMax - 1), signature: signatureCodec })
 const entries = list(signatureEntry, LIMITS.membersMax, 1)
@@ -43,7 +43,7 @@ const certificateFields = record({
 const certificate: Codec<Certificate> = certificateFields
 const blames = record({ view: integer(), signatures: signaturesCodec })
 const reason = union({
-  start: record({}),
+  start: record({ certificate: optional(certificate) }),
   blamed: record({ certificate: blames }),
   closed: record({ certificate }),
 })
@@ -78,11 +78,15 @@ const codec = record({
   quit: optional(blames),
   lock,
   lockNow: lock,
-  proposals: list(slotCodec, ITEMS_MAX),
+  unresolved: list(certificate, ITEMS_MAX),
+  proposal: optional(slotCodec),
   votes: list(voteCodec, ITEMS_MAX),
+  votesFrom: integer(),
   commit: optional(slotCodec),
   highest: optional(certificate),
+  recovering: boolean,
   barredView: integer(-1),
+  fork: optional(record({ era: integer(), first: certificate, second: certificate })),
   blocks: list(block, ITEMS_MAX),
 })
 

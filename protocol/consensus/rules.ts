@@ -4,7 +4,7 @@
  */
 import type { Era, Lock } from './types.ts'
 
-/** How P, the tip of a justification, stands to T, the tip of a lock. */
+/** How one block stands to another (§2); `unknown` while a header between them is missing. */
 export type Relation = 'equal' | 'extends' | 'ancestor' | 'conflicts' | 'unknown'
 /** (w, σ, τ) as read off the certificates that are shown. */
 export type Rank = { readonly view: number; readonly strongSeq: number; readonly tipSeq: number }
@@ -12,7 +12,7 @@ export type Rank = { readonly view: number; readonly strongSeq: number; readonly
 export type Rules = {
   /** Votes that make a certificate strong (§1). */
   strongQuorum(era: Era): number
-  /** Whether a shown tip passes a member's lock (§5.4). */
+  /** Whether a shown tip passes a member's lock (§5.4); `relation`: how the tip stands to the lock's. */
   passes(shown: Rank, lock: Rank, relation: Relation): boolean
   /** Rank that a commit certificate has (§3: as a strong one). */
   ccIsStrong: boolean
@@ -46,7 +46,7 @@ export type Rules = {
   recordVotes: boolean
   recordQuit: boolean
   recordLockNow: boolean
-  /** A closing block that changes the set commits only through its CC (§5.5). */
+  /** The block that ends the era ends it only through its CC (§5.5). */
   eraEndsOnCommitOnly: boolean
 }
 
@@ -56,7 +56,7 @@ export const RULES: Rules = {
   passes(shown, lock, relation) {
     if (shown.view !== lock.view) return shown.view > lock.view
     if (relation === 'equal' || relation === 'extends') return true
-    // Unknown ancestry is treated as a conflict that does not pass until the headers are here: stricter than §2, so never less safe.
+    // Unknown ancestry does not pass until the headers are here: it may turn out to be a proper ancestor, which never does.
     if (relation === 'ancestor' || relation === 'unknown') return false
     return shown.strongSeq > lock.strongSeq || (shown.strongSeq === lock.strongSeq && shown.tipSeq >= lock.tipSeq)
   },

@@ -1,5 +1,6 @@
 /**
- * Consensus, the words: state, events and effects of `step(state, event) → { state, effects }` (agreement.md).
+ * Consensus, the words: what members say to each other, what binds a member across restarts, and what an era fixes (agreement.md
+ * §§1–3, 5, 6).
  * Everything here is a value. Messages have been verified before they become events: each signature recovers to the member whose
  * index stands beside it, and a certificate's members are distinct. Hashes are lower-case hexadecimal, times milliseconds.
  */
@@ -31,9 +32,12 @@ export type Certificate = Slot & {
 /** f+1 blames of distinct members for one view (§3). */
 export type BlameCertificate = { readonly view: number; readonly signatures: ReadonlyMap<MemberIndex, Signature> }
 
-/** Why a member is in a view (§5.1): the BC of the view before, a CC of a block that closed it, or the start of the era. */
+/**
+ * Why a member is in a view (§5.1): the BC of the view before, a CC of a block that closed it, or the start of the era; then with the CC of
+ * the block that ended the era before, which stands in that era's numbers and is signed by its members (§5.5); null in the first era.
+ */
 export type Reason =
-  | { readonly kind: 'start' }
+  | { readonly kind: 'start'; readonly certificate: Certificate | null }
   | { readonly kind: 'blamed'; readonly certificate: BlameCertificate }
   | { readonly kind: 'closed'; readonly certificate: Certificate }
 
@@ -47,11 +51,11 @@ export type Lock = {
   readonly strongCertificate: Certificate | null
 }
 
+/** A slot with the leader's signature. */
+export type LeaderSlot = Slot & { readonly leaderSignature: Signature }
+
 /** Two leader signatures of one (view, seq) for different blocks (§2). */
-export type Equivocation = {
-  readonly first: Slot & { readonly leaderSignature: Signature }
-  readonly second: Slot & { readonly leaderSignature: Signature }
-}
+export type Equivocation = { readonly first: LeaderSlot; readonly second: LeaderSlot }
 
 /** Justification of a seq 0 (§5.3). `tip` null: the first block of the era. */
 export type Justification = {
@@ -111,7 +115,7 @@ export type Status = {
   readonly tip: Certificate | null
   readonly strong: Certificate | null
 }
-/** Question of a member that restarts (§6). `run` tells this run's question from an older one's. */
+/** Question of a member that restarts (§6); the answer repeats `nonce`. */
 export type Ask = { readonly kind: 'ask'; readonly era: number; readonly nonce: number }
 /** Answer: reason for the answerer's view, the lock it would fix now, what it signed there, an equivocation, its highest CC. */
 export type Answer = {
@@ -132,110 +136,36 @@ export type Kept = Vote | Commit | CommitCertificateMessage | Blame | BlameCerti
 /** Everything that travels between members. */
 export type Message = Proposal | Kept | Ask | Answer
 
-/** Timers carry what they are about; one whose subject has passed is ignored. */
-export type Timer =
-  | { readonly kind: 'progress'; readonly view: number; readonly generation: number }
-  | { readonly kind: 'quit'; readonly view: number; readonly generation: number }
-  | { readonly kind: 'leader'; readonly view: number; readonly generation: number }
-  | {
-      readonly kind: 'commit'
-      readonly view: number
-      readonly seq: number
-      readonly hash: Hash
-      readonly generation: number
-    }
-  | { readonly kind: 'restart'; readonly generation: number }
-  | { readonly kind: 'settle'; readonly generation: number }
-  | { readonly kind: 'echo'; readonly nonce: number }
-  | { readonly kind: 'repeat' }
+/** CCs of two conflicting blocks of one era. */
+export type Fork = { readonly era: number; readonly first: Certificate; readonly second: Certificate }
 
-export type Event =
-  /** The first event of a run. */
-  | { readonly type: 'start' }
-  /** A verified message of member `from`; `key` is what to acknowledge it by. */
-  | { readonly type: 'message'; readonly from: MemberIndex; readonly key: string; readonly message: Message }
-  | {
-      readonly type: 'acknowledged'
-      readonly from: MemberIndex
-      readonly run: string
-      readonly keys: readonly string[]
-    }
-  | { readonly type: 'echoed'; readonly from: MemberIndex; readonly nonce: number }
-  /** A link to `member` opened; `run` names that member's present run. */
-  | { readonly type: 'connected'; readonly member: MemberIndex; readonly run: string }
-  | { readonly type: 'disconnected'; readonly member: MemberIndex }
-  | { readonly type: 'elapsed'; readonly timer: Timer }
-  /** The write asked for with `ticket` is durable. */
-  | { readonly type: 'persisted'; readonly ticket: number }
-  /** Headers learnt from elsewhere, each hashing to its `hash`. */
-  | { readonly type: 'headers'; readonly blocks: readonly Block[] }
-  | { readonly type: 'validated'; readonly hash: Hash; readonly valid: boolean }
-  /** The leader's block for (view, seq), already validated by being built. */
-  | { readonly type: 'built'; readonly view: number; readonly seq: number; readonly block: Block }
-  /** This member did not run for `stalledMs`. */
-  | { readonly type: 'stalled'; readonly stalledMs: number }
-  /** The leader of `view` passed over a transaction for too long (§4.4). */
-  | { readonly type: 'censored'; readonly view: number }
-  /** The block was executed here and stands on disk with its CC. */
-  | { readonly type: 'applied'; readonly hash: Hash }
-
-export type Effect =
-  /** Write `record` durably, then answer with `persisted`; a failed write stops the node. */
-  | { readonly type: 'persist'; readonly ticket: number; readonly record: SigningRecord }
-  | { readonly type: 'send'; readonly to: MemberIndex; readonly key: string; readonly message: Message }
-  | { readonly type: 'acknowledge'; readonly to: MemberIndex; readonly keys: readonly string[] }
-  | { readonly type: 'startTimer'; readonly timer: Timer; readonly afterMs: number }
-  /** Send an echo request to `to`, to be answered at once and in order. */
-  | { readonly type: 'echo'; readonly to: readonly MemberIndex[]; readonly nonce: number }
-  /** Get body and parent, check the block, answer with `validated`. */
-  | { readonly type: 'validate'; readonly proposal: Proposal }
-  /** Get the proposal of `slot` from one of `holders`; it comes back as a message. */
-  | { readonly type: 'fetchProposal'; readonly slot: Slot; readonly holders: readonly MemberIndex[] }
-  /** Get the headers from `hash` down to a known one; they come back as `headers`. */
-  | { readonly type: 'fetchHeaders'; readonly hash: Hash; readonly height: number }
-  /** Build a block on `parent` when there is work or the heartbeat is due; answer with `built`. */
-  | {
-      readonly type: 'build'
-      readonly view: number
-      readonly seq: number
-      readonly parent: Hash
-      readonly height: number
-    }
-  /** The block, with all its ancestors, is committed. */
-  | { readonly type: 'commit'; readonly certificate: Certificate }
-  /** More members have signed a block that is committed already. */
-  | { readonly type: 'assurance'; readonly certificate: Certificate }
-  | { readonly type: 'evidence'; readonly evidence: Evidence }
-  | { readonly type: 'viewEntered'; readonly view: number; readonly reason: Reason['kind'] }
-
-/** What §7 calls evidence, and the sight of two conflicting CCs. */
-export type Evidence =
-  | { readonly kind: 'equivocation'; readonly member: MemberIndex; readonly equivocation: Equivocation }
-  | {
-      readonly kind: 'doubleVote'
-      readonly member: MemberIndex
-      readonly first: Slot & { readonly signature: Signature }
-      readonly second: Slot & { readonly signature: Signature }
-    }
-  | { readonly kind: 'fork'; readonly first: Certificate; readonly second: Certificate }
+/** A vote as it is recorded, with the leader signature that it carried. */
+export type RecordedVote = Slot & { readonly leaderSignature: Signature | null }
 
 /** What must be on disk before anything leaves (§6). */
 export type SigningRecord = {
   readonly era: number
   readonly view: number
   readonly reason: Reason
-  /** Highest BC that made the member quit, or null if it has not quit `view`. */
+  /** BC of the highest view that made the member quit, or null if it has not quit `view`. */
   readonly quit: BlameCertificate | null
   readonly lock: Lock
+  /** The lock it would fix now, and certificates of the same view that may turn out higher once their headers are here. */
   readonly lockNow: Lock
-  /** Own proposals of the view: slot by seq. */
-  readonly proposals: readonly Slot[]
-  /** Highest vote in each view not below that of the last committed block, with the leader signature it carried. */
-  readonly votes: readonly (Slot & { readonly leaderSignature: Signature | null })[]
+  readonly unresolved: readonly Certificate[]
+  /** Its highest proposal in the view: there are none of its own above it. */
+  readonly proposal: Slot | null
+  /** Highest vote in each view not below that of the last committed block, nor below `votesFrom`. */
+  readonly votes: readonly RecordedVote[]
+  /** Lowest view of which `votes` is complete: of those below, some may be missing. */
+  readonly votesFrom: number
   readonly commit: Slot | null
   readonly highest: Certificate | null
+  /** A lost record is not recovered yet: whoever starts from this one goes on recovering. */
+  readonly recovering: boolean
   /** Views in which nothing may be signed, up to this one (after `recover`); −1 otherwise. */
   readonly barredView: number
+  readonly fork: Fork | null
   /** Headers that the certificates above need to be compared. */
   readonly blocks: readonly Block[]
 }
@@ -264,97 +194,3 @@ export type Signer = {
   blame(era: number, view: number): Signature
   status(era: number, view: number, tip: Certificate | null, strong: Certificate | null): Signature
 }
-
-/** Signatures for one slot, and when the core first saw enough of them. */
-export type Tally = { readonly slot: Slot; readonly signatures: ReadonlyMap<MemberIndex, Signature> }
-
-/** All that is remembered of one view. */
-export type ViewRecord = {
-  readonly leaderSignatures: ReadonlyMap<number, readonly (Slot & { readonly leaderSignature: Signature })[]>
-  readonly proposals: ReadonlyMap<string, Proposal>
-  readonly votes: ReadonlyMap<string, Tally>
-  readonly commits: ReadonlyMap<string, Tally>
-  readonly blames: ReadonlyMap<MemberIndex, Signature>
-  readonly blameCertificate: BlameCertificate | null
-  readonly equivocation: Equivocation | null
-  /** Blocks of this view whose chain's seq 0 passed §5.4, by slot key. */
-  readonly passed: ReadonlySet<string>
-}
-
-/** A message in an outbox, and the tick of the repeat timer at which it last left. */
-export type Pending = { readonly message: Kept; readonly sentTick: number }
-/** One receiver's side of the delivery rule (§3). */
-export type Outbox = {
-  readonly run: string | null
-  readonly connected: boolean
-  readonly pending: ReadonlyMap<string, Pending>
-}
-
-/** Something signed that waits for its record to be durable. */
-export type Action =
-  | { readonly kind: 'propose'; readonly proposal: Omit<Proposal, 'leaderSignature'> }
-  | { readonly kind: 'vote'; readonly slot: Slot; readonly leaderSignature: Signature }
-  | { readonly kind: 'commit'; readonly slot: Slot; readonly certificate: Certificate; readonly late: boolean }
-  | { readonly kind: 'enter'; readonly view: number }
-  | { readonly kind: 'relay'; readonly certificate: BlameCertificate }
-
-export type State = {
-  readonly era: Era
-  readonly signer: Signer
-  /** `restarting` and `recovering`: signs and repeats nothing (§6). `forked`: holds two conflicting CCs, signs nothing more (§4.2). */
-  readonly phase: 'starting' | 'restarting' | 'recovering' | 'running' | 'forked' | 'ended'
-  readonly view: number
-  readonly reason: Reason
-  /** BC of the highest view that made this member quit; null while it has not quit `view`. */
-  readonly quit: BlameCertificate | null
-  readonly lock: Lock
-  readonly lockNow: Lock
-  readonly views: ReadonlyMap<number, ViewRecord>
-  readonly blocks: ReadonlyMap<Hash, Block>
-  readonly validity: ReadonlyMap<Hash, 'asked' | 'valid' | 'invalid'>
-  readonly requested: ReadonlySet<string>
-  readonly highest: Certificate | null
-  readonly unplaced: readonly Certificate[]
-  readonly myVotes: ReadonlyMap<number, Slot & { readonly leaderSignature: Signature | null }>
-  readonly myCommit: Slot | null
-  readonly myCommits: ReadonlySet<string>
-  readonly myProposals: readonly Slot[]
-  readonly building: { readonly view: number; readonly seq: number } | null
-  readonly built: Block | null
-  readonly statuses: ReadonlyMap<MemberIndex, Status>
-  readonly leaderWaited: boolean
-  /** Weak slots whose commit wait has passed, and those for which one runs. */
-  readonly waited: ReadonlySet<string>
-  readonly waiting: ReadonlySet<string>
-  readonly voteAcknowledged: ReadonlyMap<string, ReadonlySet<MemberIndex>>
-  readonly blamed: boolean
-  readonly generation: number
-  readonly progressGeneration: number
-  readonly restartGeneration: number
-  /** A stall was noticed: neither votes nor commits until the settle wait has passed (§4.3). */
-  readonly settling: number | null
-  /** The view in which this run began: no commit on a weak certificate there (§6). −1: none. */
-  readonly restartView: number
-  readonly barredView: number
-  readonly answers: ReadonlyMap<MemberIndex, Answer>
-  readonly restartWaited: boolean
-  readonly echoes: ReadonlyMap<number, { readonly timer: Timer; readonly missing: ReadonlySet<MemberIndex> }>
-  readonly outboxes: ReadonlyMap<MemberIndex, Outbox>
-  readonly kept: ReadonlyMap<string, Kept>
-  readonly tick: number
-  readonly nonce: number
-  readonly ticket: number
-  /** The write in flight. */
-  readonly writing: {
-    readonly ticket: number
-    readonly actions: readonly Action[]
-    readonly acknowledgements: readonly Owed[]
-  } | null
-  readonly queued: readonly Action[]
-  readonly owed: readonly Owed[]
-  /** `lockNow`, quit and commit certificate as they stand on disk, to see whether a write is due. */
-  readonly recorded: string
-}
-
-/** An acknowledgement that waits until the certificate it is about is on disk. */
-export type Owed = { readonly to: MemberIndex; readonly key: string }

@@ -1,8 +1,7 @@
 /**
  * The door of the core: unverified messages → events (agreement.md §3). What passes is signed by whom it says, every certificate is a quorum
  * of distinct members, and everything attached fits what it is attached to. What depends on state (blocks, locks, views, waits) is the core's.
- * Invariants: cheap checks come before signatures, a message's own signature before its attachments; no signature that a member made is
- * recovered twice while the cache holds it; nobody but a member can put anything into the cache.
+ * Invariant: cheap checks come before signatures, a message's own signature before its attachments.
  */
 
 import { decodeHeader, type SealedHeader } from '../block.ts'
@@ -10,12 +9,12 @@ import { equalBytes, fromHex, toHex } from '../bytes.ts'
 import { CborError } from '../cbor.ts'
 import { blameBytes, statementBytes, type WireCertificate } from '../certificate.ts'
 import { encodeAs, integer, oneOf, optional, record } from '../codec.ts'
-import { leaderOf, type MemberSet, memberIndex, quorumSizes } from '../members.ts'
-import { type Domain, recover as recoverSigner, sign } from '../signature.ts'
+import { leaderOf, type MemberSet } from '../members.ts'
+import { type Domain, type recover as recoverSigner, sign } from '../signature.ts'
 import type { Code } from '../verdict.ts'
 import { keyOf } from './delivery.ts'
+import { createQuorumCheck, demand, Refused, SignatureCache } from './quorum.ts'
 import type {
-  BlameCertificate,
   Block,
   Certificate,
   Commit,
@@ -34,7 +33,6 @@ import {
   hashCodec,
   type ProposalParts,
   type Unverified,
-  type WireBlameCertificate,
   type WireEquivocation,
   type WireMessage,
   type WireProposal,
@@ -48,6 +46,8 @@ export type VerifierOptions = {
   /** The members and parameters of `era`. */
   readonly memberSet: MemberSet
   readonly era: number
+  /** The members of the era before, whose CC starts this one (§5.5); needed from the second era on. */
+  readonly previousSet?: MemberSet
   /** Stands in for the recovery of `signature.ts`, such as one that counts. */
   readonly recover?: typeof recoverSigner
   /** Signatures remembered, 0 … ; about 400 bytes each. */
@@ -80,76 +80,24 @@ export type Verifier = {
   readonly cached: number
 }
 
-/** Leaves the checks of one message; caught in `verify` and nowhere else. */
-class Refused extends Error {
-  readonly code: Code
-  constructor(code: Code) {
-    super(code)
-    this.code = code
-  }
-}
-function demand(condition: boolean, code: Code): asserts condition {
-  if (!condition) throw new Refused(code)
-}
-
-/** A verifier for one era. Throws `RangeError` if two members share a key. */
+/** A verifier for one era. Throws `RangeError` if two members of a set share a key, or if `previousSet` is missing. */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const { chainId, memberSet, era, cacheMax, recover = recoverSigner } = options
-  const { n, q, f, s } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
+  const { chainId, memberSet, era, previousSet } = options
+  const cache = new SignatureCache(options)
+  const { signerOf, certificate, blameCertificate, sizes } = createQuorumCheck(memberSet, era, cache)
+  const { n, s } = sizes
   const { termBlocks } = memberSet.parameters
-  const index = memberIndex(memberSet)
-  const cache = new Map<string, MemberIndex>()
-
-  /** The member that signed, or undefined. */
-  function signerOf(domain: Domain, payload: Uint8Array, signature: Signature): MemberIndex | undefined {
-    const key = `${domain}/${toHex(payload)}/${toHex(signature)}`
-    const known = cache.get(key)
-    if (known !== undefined) return known
-    const recovered = recover(domain, chainId, payload, signature)
-    const member = recovered === undefined ? undefined : index.get(toHex(recovered))
-    if (member === undefined || cacheMax === 0) return member
-    // The oldest goes first: what is repeated at all is repeated soon.
-    if (cache.size >= cacheMax) cache.delete(cache.keys().next().value as string)
-    cache.set(key, member)
-    return member
-  }
-
-  function quorum(domain: Domain, payload: Uint8Array, signatures: readonly Signature[], atLeast: number) {
-    demand(signatures.length >= atLeast, 'CERT_NO_QUORUM')
-    demand(signatures.length <= n, 'CERT_DUPLICATE_SIGNER')
-    const members = new Map<MemberIndex, Signature>()
-    for (const signature of signatures) {
-      const member = signerOf(domain, payload, signature)
-      demand(member !== undefined, 'CERT_FOREIGN_SIGNER')
-      demand(!members.has(member), 'CERT_DUPLICATE_SIGNER')
-      members.set(member, signature)
-    }
-    return members
-  }
-
-  function certificate({ kind, statement, signatures }: WireCertificate): Certificate {
-    demand(statement.era === era && statement.seq < termBlocks, 'CERT_STATEMENT')
-    const { view, seq, height, hash } = statement
-    return {
-      kind,
-      view,
-      seq,
-      height,
-      hash: toHex(hash),
-      signatures: quorum(kind, statementBytes(statement), signatures, q),
-    }
-  }
-
-  const blameCertificate = ({ view, signatures }: WireBlameCertificate): BlameCertificate => ({
-    view,
-    signatures: quorum('blame', blameBytes(era, view), signatures, f + 1),
-  })
+  if (era > 0 && previousSet === undefined)
+    throw new RangeError(`era ${era}: the members of the era before are missing`)
+  const previous = era === 0 || previousSet === undefined ? null : createQuorumCheck(previousSet, era - 1, cache)
 
   /** §5.1: exactly a BC of the view before, a CC of a block that closed it, or the start of the era in view 0. */
   function reasonFor(view: number, reason: WireReason): Reason {
     if (reason.kind === 'start') {
-      demand(view === 0, 'MESSAGE_ATTACHMENT')
-      return reason
+      demand(view === 0 && (reason.certificate === null) === (previous === null), 'MESSAGE_ATTACHMENT')
+      if (previous === null || reason.certificate === null) return { kind: 'start', certificate: null }
+      demand(reason.certificate.kind === 'commit', 'CERT_STATEMENT')
+      return { kind: 'start', certificate: previous.certificate(reason.certificate) }
     }
     if (reason.kind === 'blamed') {
       demand(reason.certificate.view === view - 1, 'CERT_STATEMENT')
@@ -251,7 +199,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   /** §5.3: the parent is the tip that is shown, or the block itself is, if it ends the era (§5.5). */
   function justify(wire: NonNullable<WireProposal['justification']>, slot: Slot, block: Block): Justification {
-    const { tip } = wire
+    const { tip, reason: shown } = wire
+    if (shown.kind === 'start' && shown.certificate !== null) {
+      const { height, hash } = shown.certificate.statement
+      demand(toHex(hash) === block.parent && height === block.height - 1, 'CERT_STATEMENT')
+    }
     if (tip !== null) {
       const { view, height, hash } = tip.statement
       const child = toHex(hash) === block.parent && height === block.height - 1

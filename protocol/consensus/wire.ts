@@ -66,7 +66,8 @@ const signatures = list(signatureCodec, LIMITS.membersMax, 1)
 const optionalCertificate = optional(certificateCodec)
 const blameCertificate = record({ view, signatures })
 const reasonCodec = union({
-  start: record({}),
+  /** With the CC of the block that ended the era before; null in the first era (§5.5). */
+  start: record({ certificate: optionalCertificate }),
   blamed: record({ certificate: blameCertificate }),
   closed: record({ certificate: certificateCodec }),
 })
@@ -173,7 +174,10 @@ const toWireBlames = (certificate: BlameCertificate): WireBlameCertificate => ({
 })
 
 function toWireReason(eraNumber: number, reason: Reason): WireReason {
-  if (reason.kind === 'start') return { kind: 'start' }
+  if (reason.kind === 'start') {
+    const { certificate } = reason
+    return { kind: 'start', certificate: certificate === null ? null : toWireCertificate(eraNumber - 1, certificate) }
+  }
   return reason.kind === 'blamed'
     ? { kind: 'blamed', certificate: toWireBlames(reason.certificate) }
     : { kind: 'closed', certificate: toWireCertificate(eraNumber, reason.certificate) }

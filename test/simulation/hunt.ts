@@ -2,8 +2,8 @@
  * `node test/simulation/hunt.ts [--seeds 300] [--only text]`: for each mutant of agreement.md §9, the first seed that catches it, or how many did not.
  */
 import { parseArgs } from 'node:util'
-import { scenarioOf } from './main.ts'
 import { MUTANTS } from './mutants.ts'
+import { scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 const { values } = parseArgs({

@@ -4,6 +4,7 @@ export type Random = {
   /** Integer in [0, n). */ below(n: number): number
   /** True with probability p. */ chance(p: number): boolean
   /** One of `items`. */ pick<T>(items: readonly T[]): T
+  /** A copy of `items` in another order. */ shuffled<T>(items: readonly T[]): T[]
 }
 
 export function seededRandom(seed: number): Random {
@@ -20,6 +21,16 @@ export function seededRandom(seed: number): Random {
     next,
     below,
     chance: (p) => next() < p,
+    shuffled: (items) => {
+      const copy = [...items]
+      for (let i = copy.length - 1; i > 0; i--) {
+        const j = below(i + 1)
+        const item = copy[i]
+        copy[i] = copy[j] as (typeof copy)[number]
+        copy[j] = item as (typeof copy)[number]
+      }
+      return copy
+    },
     pick: (items) => {
       if (items.length === 0) throw new RangeError('nothing to pick from')
       return items[below(items.length)] as (typeof items)[number]

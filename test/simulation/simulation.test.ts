@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { scenarioOf } from './main.ts'
+import { scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 describe('simulation', () => {
@@ -14,7 +14,7 @@ describe('simulation', () => {
     const runs = [1, 2].map(() => {
       const world = new World(scenarioOf(11))
       world.run()
-      return [world.steps, world.now, world.checker.heightMax]
+      return [world.steps, world.queue.now, world.checker.heightMax]
     })
     expect(runs[0]).toEqual(runs[1])
   }, 60_000)

@@ -1,413 +1,349 @@
 /**
- * The simulated world of the consensus core: virtual clock, network, disks and members, all from one seed.
- * Honest members run the core under test. Lying members run several copies of the honest core under one key (twins), each talking to
- * chosen members and releasing what it says late or never: equivocation, double votes, withheld votes and selective blames follow.
- * Two kinds of run: `synchronous` (small messages within Δ, up to f liars) and `asynchronous` (any delay, loss, partitions; no liars).
+ * The simulated world: processes of a consortium under a virtual clock, an adversarial network, and liars, from one seed. A run has a faulty phase
+ * and a healed one, in which every honest member must commit. Whatever happens in it is decided by `Scenario` and its seed alone.
  */
-
-import { RULES, type Rules } from '../../protocol/consensus/rules.ts'
-import { initialState, makeStep, type Step } from '../../protocol/consensus/step.ts'
-import type {
-  Block,
-  Certificate,
-  Effect,
-  Era,
-  Event,
-  Message,
-  Signer,
-  SigningRecord,
-  Slot,
-  State,
-  Timer,
-} from '../../protocol/consensus/types.ts'
-import { quorumSizes } from '../../protocol/members.ts'
+import { relation } from '../../protocol/consensus/draft.ts'
+import type { Effect, Event } from '../../protocol/consensus/events.ts'
+import { makeStep, type Step } from '../../protocol/consensus/machine.ts'
+import { RULES } from '../../protocol/consensus/rules.ts'
+import type { Block, Certificate, Message, Proposal, Signature, Signer, Slot } from '../../protocol/consensus/types.ts'
 import { Checker } from './checker.ts'
+import { Director } from './director.ts'
+import { type EraSpec, eraSpec, FIRST } from './eras.ts'
+import { Faults } from './faults.ts'
+import { type Core, Member, proposalName } from './member.ts'
+import { type End, Network } from './network.ts'
+import { Queue } from './queue.ts'
 import { type Random, seededRandom } from './random.ts'
+import type { Scenario } from './scenario.ts'
 
-export type Scenario = {
-  readonly seed: number
-  readonly n: number
-  readonly synchronous: boolean
-  readonly liars: number
-  readonly rules?: Rules
-  /** Length of the faulty phase, ms of virtual time. */
-  readonly faultyMs: number
-  /** Length of the healed phase in which every honest member must commit. */
-  readonly healedMs: number
-  readonly termBlocks: number
-}
+/** Blocks that every honest member must commit after healing. */
+const PROGRESS_BLOCKS = 3
+/** Steps between two looks at the size of a state. */
+const WATCH_EVERY = 64
 
-const DELTA_MS = 100
-const FIRST: Block = { hash: 'first', parent: 'none', height: 0, endsEra: false }
-
-/** One running copy of the core. A liar has several copies with one `member`. */
-type Copy = {
-  readonly name: string
-  readonly member: number
-  readonly lying: boolean
-  /** Members this copy talks to; null: all. */
-  audience: Set<number> | null
-  state: State
-  run: number
-  alive: boolean
-  record: SigningRecord | null
-  stalledUntil: number
-  stallBegan: number
-  inbox: (() => void)[]
-  build: number
-}
-
-type Scheduled = { readonly at: number; readonly order: number; readonly run: () => void }
+const text = (value: string): Signature => new TextEncoder().encode(value)
 
 export class World {
   readonly scenario: Scenario
   readonly random: Random
+  readonly queue = new Queue()
+  readonly network: Network
   readonly checker: Checker
-  readonly copies: Copy[] = []
+  readonly step: Step
+  readonly liars: ReadonlySet<number>
+  readonly processes: Member[] = []
+  /** Moves the liars that are no twins; null if there are none. */
+  readonly director: Director | null
   readonly blocks = new Map<string, Block>([[FIRST.hash, FIRST]])
-  readonly proposals = new Map<string, Message & { kind: 'proposal' }>()
-  now = 0
+  /** Blocks that are not valid. */
+  readonly invalid = new Set<string>()
+  readonly firstEra: EraSpec
   steps = 0
-  readonly log: string[] = []
-  tracing = false
-  #queue: Scheduled[] = []
-  #order = 0
-  #healed = false
-  #step: Step
+  log: string[] | null = null
+  readonly #faults: Faults
   #names = 0
-  #partition: Set<number> | null = null
-  readonly #sizes
 
   constructor(scenario: Scenario) {
     this.scenario = scenario
     this.random = seededRandom(scenario.seed)
-    this.#step = makeStep(scenario.rules ?? RULES)
-    this.#sizes = quorumSizes(scenario.n, 51)
-    const liars = new Set<number>()
-    while (liars.size < scenario.liars) liars.add(this.random.below(scenario.n))
-    this.checker = new Checker(this.#sizes, liars, this.blocks)
-    for (let member = 0; member < scenario.n; member++) {
-      const twins = liars.has(member) ? 2 : 1
-      for (let twin = 0; twin < twins; twin++) this.copies.push(this.#newCopy(member, twin, liars.has(member)))
+    this.network = new Network(this.queue, this.random, scenario)
+    this.liars = new Set(scenario.liars)
+    this.checker = new Checker(scenario.kind, this.liars, this.blocks)
+    this.checker.now = () => this.queue.now
+    this.step = makeStep(scenario.rules ?? RULES)
+    this.firstEra = eraSpec(scenario, 0, FIRST, null)
+    const organisations = [...new Set(scenario.eras.flatMap(({ members }) => members))].sort((a, b) => a - b)
+    for (const organisation of organisations) {
+      const lying = this.liars.has(organisation)
+      const count = !lying ? 1 : scenario.theme === 'twins' ? 2 : 0
+      for (let twin = 0; twin < count; twin++) this.processes.push(new Member(this, organisation, twin, lying))
     }
+    this.director = this.liars.size > 0 && scenario.theme !== 'twins' ? new Director(this) : null
+    this.#faults = new Faults(this)
   }
 
-  #era(member: number): Era {
-    return {
-      era: 0,
-      ...this.#sizes,
-      me: member,
-      deltaMs: DELTA_MS,
-      termBlocks: this.scenario.termBlocks,
-      heartbeatMs: 200,
-      bodyAllowanceMs: 200,
-      timeoutDoublingsMax: 3,
-      first: FIRST,
-    }
+  get isFaulty(): boolean {
+    return !this.network.healed
+  }
+  get honest(): Member[] {
+    return this.processes.filter(({ lying }) => !lying)
+  }
+  /** Honest processes that run. */
+  get running(): Member[] {
+    return this.honest.filter(({ alive }) => alive)
   }
 
-  #newCopy(member: number, twin: number, lying: boolean): Copy {
-    const copy: Copy = {
-      name: twin === 0 ? `${member}` : `${member}'`,
-      member,
-      lying,
-      audience: null,
-      state: initialState(this.#era(member), this.#signer(member, twin), { kind: 'fresh' }),
-      run: 1,
-      alive: true,
-      record: null,
-      stalledUntil: 0,
-      stallBegan: 0,
-      inbox: [],
-      build: 0,
-    }
-    if (lying) this.#chooseAudience(copy)
-    return copy
-  }
-
-  #chooseAudience(copy: Copy): void {
-    const audience = new Set<number>()
-    for (let other = 0; other < this.scenario.n; other++) if (this.random.chance(0.6)) audience.add(other)
-    copy.audience = this.random.chance(0.2) ? null : audience
-  }
-
-  /** Signatures of the simulation say who signed what; the checker sees every one an honest member makes. */
-  #signer(member: number, twin: number): Signer {
-    const mark = (what: string): Uint8Array => {
-      const bytes = new Uint8Array(what.length)
-      for (let i = 0; i < what.length; i++) bytes[i] = what.charCodeAt(i)
-      return bytes
-    }
-    return {
-      slot: (domain, _era, slot) => {
-        this.checker.signed(member, domain, slot, this.now)
-        return mark(`${domain}:${member}`)
-      },
-      blame: (_era, view) => {
-        this.checker.blamed(member, view, this.now)
-        return mark(`blame:${member}`)
-      },
-      status: () => mark(`status:${member}:${twin}`),
-    }
-  }
-
-  at(delayMs: number, run: () => void): void {
-    const item = { at: this.now + Math.max(0, delayMs), order: this.#order++, run }
-    let low = 0
-    let high = this.#queue.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      const other = this.#queue[middle] as Scheduled
-      if (other.at < item.at || (other.at === item.at && other.order < item.order)) high = middle
-      else low = middle + 1
-    }
-    this.#queue.splice(low, 0, item)
-  }
-
-  /** Runs the faulty phase, heals, runs the healed phase; returns the violations found. */
+  /** Runs both phases; returns the violations found. */
   run(): readonly string[] {
-    for (const copy of this.copies) this.#start(copy)
     const { faultyMs, healedMs } = this.scenario
-    for (let t = 50; t < faultyMs; t += 20 + this.random.below(400)) this.at(t, () => this.#inject())
-    this.at(faultyMs, () => this.#heal())
-    const end = faultyMs + healedMs
-    let target = 0
-    while (this.#queue.length > 0 && this.checker.violations.length === 0) {
-      const item = this.#queue.pop() as Scheduled
-      if (item.at > end) break
-      this.now = item.at
-      item.run()
-      if (this.#healed) {
-        if (target === 0) target = 3 + Math.max(...this.#honest().map((copy) => copy.state.highest?.height ?? 0))
-        if (this.#honest().every((copy) => (copy.state.highest?.height ?? 0) >= target)) break
+    for (const member of this.processes) this.startProcess(member)
+    this.#faults.plan()
+    this.director?.start()
+    this.queue.at(faultyMs, () => this.#heal())
+    let target = Number.POSITIVE_INFINITY
+    while (this.checker.violations.length === 0 && this.queue.runNext(faultyMs + healedMs)) {
+      if (!this.network.healed) continue
+      if (target === Number.POSITIVE_INFINITY)
+        target = PROGRESS_BLOCKS + this.#heights().reduce((a, b) => Math.max(a, b), 0)
+      if (this.#heights().every((height) => height >= target)) break
+    }
+    if (this.checker.violations.length === 0) this.#checkProgress(target)
+    return this.checker.finish()
+  }
+
+  /** Heights of the honest members of the latest era. */
+  #heights(): number[] {
+    const latest = Math.max(0, ...this.honest.map(({ core }) => core?.spec.number ?? 0))
+    const members = this.scenario.eras[latest]?.members ?? []
+    return this.honest
+      .filter(({ organisation }) => members.includes(organisation))
+      .map(({ core }) => (core === undefined ? 0 : (core.state.highest?.height ?? core.spec.first.height)))
+  }
+
+  #checkProgress(target: number): void {
+    if (this.scenario.kind === 'lying' && !this.#mustProgress()) return
+    // A member that lost its record counts as one of the f, for progress.
+    if (this.checker.recordsLost && this.liars.size > 0) return
+    const heights = this.#heights()
+    if (heights.every((height) => height >= target)) return
+    const where = this.honest.map(
+      ({ name, core }) =>
+        `${name}: ${core?.spec.number}:${core?.state.view} ${core?.state.phase} ${core?.state.highest?.height ?? 0}`,
+    )
+    this.checker.violations.push(
+      `liveness: heights ${heights.join()} of ${target} after ${this.scenario.healedMs} healed ms (${where.join('; ')})`,
+    )
+  }
+
+  /**
+   * After asynchrony with liars there is nothing left to be live about if honest members hold what contradicts: a fork, or a lock that a CC
+   * conflicts with and does not outrank.
+   */
+  #mustProgress(): boolean {
+    const cores = this.honest.flatMap(({ core }) => (core === undefined ? [] : [core]))
+    if (this.scenario.liarsAfter !== 'silent' || this.checker.isForked) return false
+    if (
+      cores.some(({ state, spec }) => state.phase === 'forked' || spec !== cores[0]?.spec) &&
+      this.scenario.eras.length > 1
+    )
+      return false
+    for (const { state: holder } of cores)
+      for (const { state } of cores) {
+        const { highest } = holder
+        if (highest === null) continue
+        const tip = state.lockNow.tipCertificate ?? state.era.first
+        if (relation(this.blocks, tip, highest) !== 'conflicts') continue
+        const outranks =
+          state.lockNow.view < highest.view ||
+          (state.lockNow.view === highest.view && state.lockNow.strongSeq < highest.seq)
+        if (!outranks) return false
       }
-    }
-    if (this.checker.violations.length === 0)
-      for (const { name, state } of this.#honest())
-        if ((state.highest?.height ?? 0) < target)
-          this.checker.violations.push(
-            `liveness: member ${name} is at height ${state.highest?.height ?? 0} of ${target} after ${healedMs} healed ms (view ${state.view}, ${state.phase})`,
-          )
-    this.checker.finish(this.scenario.synchronous)
-    return this.checker.violations
-  }
-
-  #honest(): Copy[] {
-    return this.copies.filter((copy) => !copy.lying)
-  }
-
-  #start(copy: Copy): void {
-    const run = copy.run
-    this.event(copy, run, { type: 'start' })
-    for (const other of this.copies) {
-      if (other === copy || other.member === copy.member) continue
-      this.event(copy, run, { type: 'connected', member: other.member, run: `${other.name}.${other.run}` })
-      if (other.alive)
-        this.event(other, other.run, { type: 'connected', member: copy.member, run: `${copy.name}.${copy.run}` })
-    }
-  }
-
-  /** Hands `event` to one run of a copy, unless that run has ended; a stalled one gets it when it wakes. */
-  event(copy: Copy, run: number, event: Event): void {
-    if (!copy.alive || copy.run !== run) return
-    if (this.now < copy.stalledUntil) {
-      copy.inbox.push(() => this.event(copy, run, event))
-      return
-    }
-    this.steps += 1
-    if (this.tracing && event.type !== 'elapsed' && event.type !== 'acknowledged')
-      this.log.push(
-        `${this.now.toFixed(0)} ${copy.name} < ${JSON.stringify(event, (_, v) => (v instanceof Map ? [...v.keys()] : v instanceof Uint8Array ? undefined : v))}`,
-      )
-    const { state, effects } = this.#step(copy.state, event)
-    copy.state = state
-    for (const effect of effects) this.#carryOut(copy, run, effect)
-  }
-
-  #carryOut(copy: Copy, run: number, effect: Effect): void {
-    const { random } = this
-    switch (effect.type) {
-      case 'persist': {
-        const slow = !this.#healed && random.chance(0.1)
-        this.at(slow ? random.below(DELTA_MS / 8) : random.next(), () => {
-          if (!copy.alive || copy.run !== run) return
-          // A crash between the write and what follows it: the record binds, nothing was sent.
-          copy.record = effect.record
-          if (!this.#healed && !copy.lying && random.chance(0.004)) return this.#crash(copy)
-          this.event(copy, run, { type: 'persisted', ticket: effect.ticket })
-        })
-        return
-      }
-      case 'send':
-        return this.#send(copy, run, effect.to, effect.key, effect.message)
-      case 'acknowledge':
-        for (const target of this.#reached(copy, effect.to))
-          this.at(this.#delay(copy, target), () =>
-            this.event(target, target.run, {
-              type: 'acknowledged',
-              from: copy.member,
-              run: `${copy.name}.${copy.run}`,
-              keys: effect.keys,
-            }),
-          )
-        return
-      case 'startTimer':
-        return this.#timer(copy, run, effect.timer, effect.afterMs)
-      case 'echo':
-        for (const to of effect.to)
-          for (const target of this.#reached(copy, to)) {
-            const targetRun = target.run
-            this.at(this.#delay(copy, target), () => {
-              if (!target.alive || target.run !== targetRun) return
-              this.at(this.#delay(target, copy), () =>
-                this.event(copy, run, { type: 'echoed', from: target.member, nonce: effect.nonce }),
-              )
-            })
-          }
-        return
-      case 'validate':
-        this.at(random.below(DELTA_MS / 4), () => {
-          this.event(copy, run, { type: 'validated', hash: effect.proposal.block.hash, valid: true })
-        })
-        return
-      case 'fetchProposal': {
-        const fetch = (): void => {
-          const found = this.proposals.get(`${effect.slot.view}/${effect.slot.seq}/${effect.slot.hash}`)
-          if (found !== undefined)
-            this.event(copy, run, { type: 'message', from: effect.holders[0] as number, key: '', message: found })
-        }
-        this.at(DELTA_MS / 2 + random.below(DELTA_MS), fetch)
-        return
-      }
-      case 'fetchHeaders':
-        this.at(random.below(DELTA_MS), () => {
-          const headers: Block[] = []
-          for (let at = this.blocks.get(effect.hash); at !== undefined; at = this.blocks.get(at.parent))
-            headers.push(at)
-          this.event(copy, run, { type: 'headers', blocks: headers })
-        })
-        return
-      case 'build': {
-        const block: Block = {
-          hash: `b${++this.#names}.${copy.name}`,
-          parent: effect.parent,
-          height: effect.height,
-          endsEra: false,
-        }
-        this.at(random.below(this.#healed ? 60 : 250), () => {
-          this.blocks.set(block.hash, block)
-          this.event(copy, run, { type: 'built', view: effect.view, seq: effect.seq, block })
-        })
-        return
-      }
-      case 'commit':
-        this.checker.committed(copy.member, copy.lying, effect.certificate, this.now)
-        this.at(1, () => this.event(copy, run, { type: 'applied', hash: effect.certificate.hash }))
-        return
-      case 'evidence':
-        this.checker.evidence(effect.evidence)
-        return
-      case 'assurance':
-      case 'viewEntered':
-        return
-    }
-  }
-
-  #timer(copy: Copy, run: number, timer: Timer, afterMs: number): void {
-    this.at(afterMs, () => this.event(copy, run, { type: 'elapsed', timer }))
-  }
-
-  /** Copies of `member` that `copy` talks to; a liar's copy only to its audience, and what honest ones send reaches every twin. */
-  #reached(copy: Copy, member: number): Copy[] {
-    if (copy.audience !== null && !copy.audience.has(member) && !this.#healed) return []
-    if (this.#partition !== null && this.#partition.has(copy.member) !== this.#partition.has(member)) return []
-    return this.copies.filter((other) => other.member === member && other.alive)
-  }
-
-  #delay(from: Copy, to: Copy): number {
-    const { random } = this
-    const liar = from.lying || to.lying
-    if (this.#healed) return random.next() * (DELTA_MS / 4)
-    if (this.scenario.synchronous && !liar)
-      return random.chance(0.5) ? random.next() * 5 : random.next() * (DELTA_MS - 1)
-    // Liars release late, to whom they choose; without timing assumptions everyone may be late.
-    return random.chance(0.5) ? random.next() * DELTA_MS : random.next() * 8 * DELTA_MS
-  }
-
-  #send(copy: Copy, run: number, to: number, key: string, message: Message): void {
-    const { random } = this
-    if (message.kind === 'proposal') this.proposals.set(`${message.view}/${message.seq}/${message.block.hash}`, message)
-    for (const target of this.#reached(copy, to)) {
-      const lossy = !this.#healed && (!this.scenario.synchronous || copy.lying)
-      if (lossy && random.chance(0.15)) continue
-      const times = !this.#healed && random.chance(0.05) ? 2 : 1
-      const bulk = message.kind === 'proposal' ? random.next() * DELTA_MS : 0
-      const targetRun = target.run
-      for (let i = 0; i < times; i++)
-        this.at(bulk + this.#delay(copy, target), () =>
-          this.event(target, targetRun, { type: 'message', from: copy.member, key, message }),
-        )
-    }
-    if (run !== copy.run) throw new Error('a run that ended has sent')
-  }
-
-  #inject(): void {
-    if (this.#healed) return
-    const { random, scenario } = this
-    const honest = this.copies.filter((copy) => !copy.lying)
-    const what = random.below(10)
-    if (what === 0) this.#crash(random.pick(honest))
-    else if (what === 1)
-      this.#stall(random.pick(honest), random.below(scenario.synchronous ? 2.5 * DELTA_MS : 20 * DELTA_MS))
-    else if (what <= 3) {
-      const liars = this.copies.filter((copy) => copy.lying)
-      if (liars.length > 0) this.#chooseAudience(random.pick(liars))
-    } else if (what <= 5 && !scenario.synchronous) {
-      if (this.#partition === null) {
-        this.#partition = new Set(honest.map(({ member }) => member).filter(() => random.chance(0.5)))
-      } else this.#partition = null
-    }
-  }
-
-  #crash(copy: Copy): void {
-    if (!copy.alive) return
-    copy.alive = false
-    copy.inbox = []
-    copy.stalledUntil = 0
-    for (const other of this.copies)
-      if (other.alive) this.event(other, other.run, { type: 'disconnected', member: copy.member })
-    this.at(10 + this.random.below(this.scenario.synchronous ? 1500 : 5000), () => this.#restart(copy))
-  }
-
-  #restart(copy: Copy): void {
-    copy.run += 1
-    copy.alive = true
-    const beginning =
-      copy.record === null ? ({ kind: 'fresh' } as const) : ({ kind: 'restart', record: copy.record } as const)
-    copy.state = initialState(this.#era(copy.member), this.#signer(copy.member, 0), beginning)
-    this.#start(copy)
-  }
-
-  #stall(copy: Copy, stallMs: number): void {
-    if (!copy.alive || this.now < copy.stalledUntil) return
-    copy.stalledUntil = this.now + stallMs
-    copy.stallBegan = this.now
-    const run = copy.run
-    this.at(stallMs, () => {
-      if (!copy.alive || copy.run !== run) return
-      const inbox = copy.inbox
-      copy.inbox = []
-      this.event(copy, run, { type: 'stalled', stalledMs: stallMs })
-      // Node fires expired timers before it reads sockets; here any order may come.
-      for (const deliver of inbox.sort(() => this.random.next() - 0.5)) deliver()
-    })
+    return true
   }
 
   #heal(): void {
-    this.#healed = true
-    this.#partition = null
-    for (const copy of this.copies) if (!copy.alive) this.#restart(copy)
+    this.network.healed = true
+    this.network.blackout = false
+    this.network.partition = null
+    this.#faults.heal()
+    for (const member of this.processes) if (!member.alive) this.startProcess(member)
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ processes
+
+  /** Starts a run of a process and opens its links. */
+  startProcess(member: Member): void {
+    member.start(this.firstEra)
+    for (const other of this.processes)
+      if (
+        other.organisation !== member.organisation &&
+        other.alive &&
+        this.network.passes(other.organisation, member.organisation)
+      )
+        other.linked(member, true)
+    for (const liar of this.director?.puppets ?? []) member.linked(liar, true)
+  }
+
+  /** A process ends; it starts again later. */
+  crash(member: Member, afterMs = 5 + this.random.next() * (this.random.chance(0.5) ? 50 : 1500)): void {
+    if (!member.alive) return
+    this.trace(`${member.name} crashes`)
+    member.crash()
+    this.#faults.crashed(member)
+    for (const other of this.processes)
+      if (other.alive && other.organisation !== member.organisation) other.linked(member, false)
+    if (this.network.healed) return this.startProcess(member)
+    this.queue.at(afterMs, () => {
+      if (!member.alive) this.startProcess(member)
+    })
+  }
+
+  /** Whether a process ends at the write that it begins now, and when. */
+  crashAtWrite(): 'before' | 'durable' | 'released' | null {
+    return this.network.healed ? null : this.#faults.crashAtWrite()
+  }
+
+  /** The signatures of the simulation say who signed what; the checker sees every one that an honest member makes. */
+  signer(member: Member, spec: EraSpec): Signer {
+    const me = spec.plan.members.indexOf(member.organisation)
+    return {
+      slot: (domain, era, slot) => {
+        this.checker.signed(member, spec, domain, slot)
+        return text(`${domain}/${era}/${me}/${slot.view}/${slot.seq}/${slot.hash}`)
+      },
+      blame: (era, view) => {
+        this.checker.blamed(member, spec, view)
+        return text(`blame/${era}/${me}/${view}`)
+      },
+      status: (era, view) => text(`status/${era}/${me}/${view}`),
+    }
+  }
+
+  /** A new block by `builder`; now and then one that ends the era. */
+  newBlock(spec: EraSpec, parent: string, height: number, builder: string): Block {
+    const isLast = spec.number === this.scenario.eras.length - 1
+    const endsEra = !isLast && height >= spec.first.height + spec.plan.blocks && this.random.chance(0.6)
+    const block: Block = { hash: `b${++this.#names}.${builder}`, parent, height, endsEra }
+    this.blocks.set(block.hash, block)
+    return block
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ messages
+
+  #targets(from: Member, organisation: number): Member[] {
+    if (from.audience !== null && !from.audience.has(organisation)) return []
+    return this.processes.filter((other) => other.organisation === organisation && other.alive)
+  }
+
+  /** A process sends a message to a member of its era. */
+  send(from: Member, core: Core, to: number, key: string, message: Message): void {
+    if (!from.lying) this.checker.leaves(from, from.record, message)
+    const organisation = core.spec.plan.members[to] as number
+    this.director?.hears(from, core, organisation, key, message)
+    for (const target of this.#targets(from, organisation)) this.deliver(from, target, key, message)
+  }
+
+  /** A message is under way to a process. */
+  deliver(from: End, target: Member, key: string, message: Message): void {
+    const { run } = target
+    const arrive = (): void => target.hand(run, 'socket', () => target.receive(from, key, message))
+    if (message.kind === 'proposal') this.network.bulk(from, target, arrive)
+    else this.network.small(from, target, arrive)
+  }
+
+  /** What only the two ends of a link say to each other. */
+  sendLink(from: Member, core: Core, to: number, arrive: (target: Member, theirs: Core, from: number) => void): void {
+    const organisation = core.spec.plan.members[to] as number
+    for (const target of this.#targets(from, organisation)) {
+      const { run } = target
+      this.network.small(from, target, () =>
+        target.hand(run, 'socket', () => {
+          const theirs = target.cores.find(({ spec }) => spec.number === core.spec.number)
+          if (theirs !== undefined) arrive(target, theirs, core.state.era.me)
+        }),
+      )
+    }
+  }
+
+  /** An echo, answered at once and in order. */
+  echo(from: Member, core: Core, to: number, nonce: number): void {
+    const organisation = core.spec.plan.members[to] as number
+    const { run } = from
+    const answer = (): void =>
+      from.hand(run, 'socket', () => from.cores.includes(core) && from.give(core, { type: 'echoed', from: to, nonce }))
+    if (this.director?.moves(organisation) === true) {
+      if (this.scenario.liarsEcho) this.queue.at(this.random.next() * 20, answer)
+      return
+    }
+    for (const target of this.#targets(from, organisation)) {
+      const theirs = target.run
+      this.network.small(from, target, () =>
+        target.hand(theirs, 'socket', () => this.network.small(target, from, answer)),
+      )
+    }
+  }
+
+  /** The proposal of `slot`, from one of those who hold it. */
+  findProposal(
+    asker: Member,
+    core: Core,
+    slot: Slot,
+    holders: readonly number[],
+  ): { proposal: Proposal; from: number } | null {
+    const name = proposalName(core.spec.number, slot)
+    for (const from of holders) {
+      const organisation = core.spec.plan.members[from] as number
+      if (!this.network.passes(asker.organisation, organisation)) continue
+      for (const holder of this.processes) {
+        if (holder.organisation !== organisation || !holder.alive) continue
+        const proposal = holder.proposals.get(name)
+        if (proposal !== undefined) return { proposal, from }
+      }
+      const told = this.director?.moves(organisation) === true ? this.director.serves(name) : undefined
+      if (told !== undefined) return { proposal: told, from }
+    }
+    return null
+  }
+
+  /** The shell of `asker` asks `from` for the CC that ended era `number` (§5.5). */
+  askEra(asker: Member, from: End, number: number): void {
+    const holder = this.processes.find(
+      (other) => other.organisation === from.organisation && other.alive && !other.lying,
+    )
+    const certificate = holder?.specs.get(number + 1)?.certificate
+    if (holder !== undefined && certificate != null) this.#showEnd(holder, asker, certificate, number)
+  }
+  /** `from` is heard in an era that this one has left: it is shown the CC that ended it. */
+  tellEra(holder: Member, from: Pick<End, 'organisation'>, number: number): void {
+    const certificate = holder.specs.get(number + 1)?.certificate
+    if (certificate == null) return
+    for (const target of this.processes)
+      if (target.organisation === from.organisation && target.alive) this.#showEnd(holder, target, certificate, number)
+  }
+  #showEnd(from: Member, to: Member, certificate: Certificate, number: number): void {
+    const { run } = to
+    this.network.small(from, to, () =>
+      to.hand(run, 'socket', () => {
+        if (to.core?.spec.number === number) to.giveEnd(from, certificate)
+      }),
+    )
+  }
+
+  // ------------------------------------------------------------------------------------------------------------ watching
+
+  entered(member: Member, core: Core, view: number): void {
+    if (!member.lying) this.director?.entered(core, view)
+  }
+  eraStarted(member: Member, spec: EraSpec): void {
+    if (!member.lying) this.director?.eraStarted(spec)
+    for (const liar of this.director?.puppets ?? []) member.linked(liar, true)
+  }
+  watch(member: Member, core: Core): void {
+    if (!member.lying && this.steps % WATCH_EVERY === 0) this.checker.watch(member, core.state)
+  }
+  trace(line: string): void {
+    this.log?.push(`${this.queue.now.toFixed(1)} ${line}`)
+  }
+  traceEvent(member: Member, core: Core, event: Event): void {
+    if (this.log === null || event.type === 'acknowledged' || event.type === 'echoed') return
+    if (event.type === 'elapsed' && (event.timer.kind === 'repeat' || event.timer.kind === 'echo')) return
+    this.trace(
+      `${member.name} ${core.spec.number}:${core.state.view}${core.state.quit === null ? '' : 'q'} < ${brief(event)}`,
+    )
+  }
+  traceEffects(member: Member, effects: readonly Effect[]): void {
+    if (this.log === null) return
+    for (const effect of effects) {
+      if (effect.type === 'startTimer' || effect.type === 'acknowledge' || effect.type === 'persist') continue
+      if (effect.type === 'send' && effect.to !== (member.core?.state.era.me === 0 ? 1 : 0)) continue
+      const shown = effect.type === 'send' ? `send ${effect.key} to ${effect.to}` : brief(effect)
+      this.trace(`${member.name}     > ${shown}`)
+    }
   }
 }
 
-export type { Certificate, Slot }
+const brief = (value: unknown): string =>
+  JSON.stringify(value, (_, inner) =>
+    inner instanceof Map ? [...inner.keys()] : inner instanceof Uint8Array ? undefined : inner,
+  )

@@ -168,7 +168,7 @@ describe('§4.2 commits on a weak certificate (n = 5: q = 3, s = 4)', () => {
   it('§4.3: a stall of at most Δ/4 changes nothing', () => {
     const h = weak()
     h.acknowledge(s1)
-    h.give({ type: 'stalled', stalledMs: DELTA_MS / 4 })
+    h.stall(DELTA_MS / 4)
     expect(hashes(h.elapse('commit'), 'commit')).toEqual(['b1'])
   })
 
@@ -176,7 +176,7 @@ describe('§4.2 commits on a weak certificate (n = 5: q = 3, s = 4)', () => {
     const h = weak()
     h.acknowledge(s1)
     const { timer } = h.timer('commit')
-    h.give({ type: 'stalled', stalledMs: DELTA_MS / 4 + 1 })
+    h.stall(DELTA_MS / 4 + 1)
     h.answerEchoes(h.give({ type: 'elapsed', timer }))
     expect(h.timer('settle').afterMs).toBe(DELTA_MS)
     h.elapse('settle')
@@ -189,7 +189,7 @@ describe('§4.2 commits on a weak certificate (n = 5: q = 3, s = 4)', () => {
 describe('§4.3 a stalled member', () => {
   it('neither votes nor commits for Δ, on a strong certificate either', () => {
     const h = voter(4)
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.receiveVotes(s1, [0, 1, 2])
     h.accept(h.proposal(0, 1, b2, { parentCertificate: votes(s1, [0, 1, 2]) }))
     expect(hashes(h.effects, 'commit')).toEqual([])
@@ -201,7 +201,7 @@ describe('§4.3 a stalled member', () => {
 
   it('longer than Δ → as after a restart: asks all others and signs nothing for more than 2Δ', () => {
     const h = voter(4)
-    const effects = h.give({ type: 'stalled', stalledMs: DELTA_MS + 1 })
+    const effects = h.stall(DELTA_MS + 1)
     expect(receivers(effects, 'ask')).toEqual([0, 1, 2])
     expect(h.timer('restart').afterMs).toBeGreaterThan(2 * DELTA_MS)
     h.receiveVotes(s1, [0, 1, 2])
@@ -211,7 +211,7 @@ describe('§4.3 a stalled member', () => {
 
   it('longer than Δ → no commit on a weak certificate in that view', () => {
     const h = voter(5)
-    h.give({ type: 'stalled', stalledMs: DELTA_MS + 1 })
+    h.stall(DELTA_MS + 1)
     h.elapse('restart')
     h.receiveVotes(s1, [0, 1])
     h.acknowledge(s1)
@@ -223,7 +223,7 @@ describe('§4.3 a stalled member', () => {
   it('a short stall of one that reaches fewer than q members → as after a restart', () => {
     const h = voter(4)
     for (const member of [0, 1]) h.give({ type: 'disconnected', member })
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     expect(h.state.phase).toBe('restarting')
   })
 
@@ -231,7 +231,7 @@ describe('§4.3 a stalled member', () => {
     const h = voter(4)
     h.receive(h.bc(blames(0, [0, 1])))
     const { timer } = h.timer('quit')
-    h.give({ type: 'stalled', stalledMs: 50 })
+    h.stall(50)
     h.answerEchoes(h.give({ type: 'elapsed', timer }))
     expect(h.state.view).toBe(0)
     h.elapse('quit')

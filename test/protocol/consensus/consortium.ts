@@ -17,7 +17,7 @@ import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { type MemberSet, type QuorumSizes, quorumSizes } from '../../../protocol/members.ts'
 
 export const CHAIN_ID = new Uint8Array(32).fill(9)
-export const ERA = 3
+export const ERA = 0
 export const TERM_BLOCKS = 4
 
 export type Consortium = {

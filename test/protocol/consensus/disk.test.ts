@@ -1,6 +1,6 @@
 /** agreement.md §3 (delivery) and §6: what is on disk before it leaves, what is repeated, restart and recovery. */
 import { describe, expect, it } from 'vitest'
-import type { Effect } from '../../../protocol/consensus/types.ts'
+import type { Effect } from '../../../protocol/consensus/events.ts'
 import {
   at,
   blamedBy,
@@ -15,6 +15,7 @@ import {
   ofType,
   rank,
   receivers,
+  START,
   sent,
   votes,
 } from './helper.ts'
@@ -54,7 +55,7 @@ describe('§6 before anything leaves it is on disk', () => {
     const leader = new Hand(4, 0).start()
     leader.diskHeld = true
     expect(sent(leader.give({ type: 'built', view: 0, seq: 0, block: b1 }), 'proposal')).toEqual([])
-    expect(leader.record.proposals).toEqual([s1])
+    expect(leader.record.proposal).toEqual(s1)
     expect(receivers(leader.write(), 'proposal')).toEqual([1, 2, 3])
   })
 
@@ -74,7 +75,7 @@ describe('§6 before anything leaves it is on disk', () => {
       'a vote, a CC of a conflicting block comes during the write',
       (h: Hand) => [h.give({ type: 'headers', blocks: [c1] }), h.receive(h.cc(commits(at(0, 0, c1), [0, 1, 2])))],
     ],
-    ['a vote, a stall comes during the write', (h: Hand) => h.give({ type: 'stalled', stalledMs: 50 })],
+    ['a vote, a stall comes during the write', (h: Hand) => h.stall(50)],
   ])('%s → it is not sent, now or later, and the record binds', (_, happens) => {
     const h = new Hand(4, 3).start()
     h.diskHeld = true
@@ -82,9 +83,9 @@ describe('§6 before anything leaves it is on disk', () => {
     happens(h)
     for (let i = 0; i < 4; i++) h.write()
     h.diskHeld = false
-    if (h.state.settling !== null) h.elapse('settle')
+    if (h.state.settling) h.elapse('settle')
     expect(hashes(h.effects, 'vote')).toEqual([])
-    expect(h.state.myVotes.get(0)).toMatchObject(s1)
+    expect(h.state.votes.get(0)).toMatchObject(s1)
   })
 
   it('a certificate is acknowledged only when it is in the record; a vote that changes nothing at once', () => {
@@ -129,10 +130,11 @@ describe('§3 delivery', () => {
   })
 
   it('at a reconnection of the same run only what is not acknowledged leaves again', () => {
-    const h = voted()
+    const h = new Hand(5, 4).start()
+    h.accept(h.proposal(0, 0, b1))
     h.acknowledge(s1, [1])
     h.give({ type: 'disconnected', member: 0 }, { type: 'disconnected', member: 1 })
-    expect(repeated(h)).toEqual([2])
+    expect(repeated(h)).toEqual([2, 3])
     expect(
       receivers(
         h.give({ type: 'connected', member: 0, run: 'run 1' }, { type: 'connected', member: 1, run: 'run 1' }),
@@ -200,7 +202,7 @@ describe('§6 restart', () => {
     h.accept(h.proposal(0, 0, b1))
     const leaderSignature = new Uint8Array(1)
     const equivocation = { first: { ...s1, leaderSignature }, second: { ...at(0, 0, c1), leaderSignature } }
-    h.receiveFrom(2, h.answer(0, { kind: 'start' }, { equivocation }))
+    h.receiveFrom(2, h.answer(0, START, { equivocation }))
     h.elapse('restart')
     expect(hashes(h.effects, 'vote')).toEqual([])
   })
@@ -244,7 +246,7 @@ describe('§6 restart', () => {
     expect(answer).toMatchObject({
       nonce: 7,
       view: 0,
-      reason: { kind: 'start' },
+      reason: START,
       tip: { hash: 'b1' },
       highest: { hash: 'b1' },
     })
@@ -270,7 +272,7 @@ describe('§6 recover', () => {
     const tip = votes(s1, [0, 1, 2])
     h.receiveFrom(0, h.answer(1, blamedBy(bc0)))
     h.receiveFrom(1, h.answer(1, blamedBy(bc0), { tip }))
-    h.receiveFrom(2, h.answer(0, { kind: 'start' }))
+    h.receiveFrom(2, h.answer(0, START))
     h.elapse('restart')
     expect(h.state).toMatchObject({ view: 1, barredView: 1 })
     expect(rank(h.state.lock)).toEqual([0, -1, 0, 'b1'])

@@ -2,15 +2,16 @@
  * The core by hand: one member, its events one at a time, everything that the text says about it readable in a few words.
  * Signatures are texts; the disk answers at once unless a test holds it; every other member is connected and answers echoes.
  */
+
+import type { Effect, Event, Timer } from '../../../protocol/consensus/events.ts'
+import type { State } from '../../../protocol/consensus/state.ts'
 import { type Beginning, initialState, step } from '../../../protocol/consensus/step.ts'
 import type {
   Answer,
   BlameCertificate,
   Block,
   Certificate,
-  Effect,
   Era,
-  Event,
   Justification,
   Lock,
   MemberIndex,
@@ -20,8 +21,6 @@ import type {
   Signer,
   SigningRecord,
   Slot,
-  State,
-  Timer,
 } from '../../../protocol/consensus/types.ts'
 import { quorumSizes } from '../../../protocol/members.ts'
 
@@ -67,7 +66,8 @@ export const blames = (view: number, members: readonly MemberIndex[]): BlameCert
 })
 export const closedBy = (certificate: Certificate): Reason => ({ kind: 'closed', certificate })
 export const blamedBy = (certificate: BlameCertificate): Reason => ({ kind: 'blamed', certificate })
-export const STARTED: Justification = { reason: { kind: 'start' }, tip: null, strong: null }
+export const START: Reason = { kind: 'start', certificate: null }
+export const STARTED: Justification = { reason: START, tip: null, strong: null }
 
 type MessageOf<K extends Message['kind']> = Message & { readonly kind: K }
 
@@ -99,7 +99,7 @@ export class Hand {
       first: FIRST,
       ...changes,
     }
-    this.state = initialState(this.era, signer, beginning, blocks)
+    this.state = initialState(this.era, signer, beginning, { blocks, certificate: null })
   }
 
   /** Gives events, and lets the disk answer each write at once; returns the effects of them all. */
@@ -177,6 +177,11 @@ export class Hand {
     const fired = this.give({ type: 'elapsed', timer: this.timer(kind).timer })
     return [...fired, ...this.answerEchoes(fired)]
   }
+  /** A stall is noticed, and every link answers the echo that tells when its inbox has been read. */
+  stall(stalledMs: number): Effect[] {
+    const effects = this.give({ type: 'stalled', stalledMs })
+    return [...effects, ...this.answerEchoes(effects)]
+  }
   answerEchoes(effects: readonly Effect[]): Effect[] {
     return effects.flatMap((effect) =>
       effect.type === 'echo'
@@ -234,7 +239,7 @@ export class Hand {
     return {
       kind: 'answer',
       era: 0,
-      nonce: 0,
+      nonce: this.state.askNonce,
       view,
       reason,
       tip: null,

@@ -29,18 +29,22 @@ const anyRecord: fc.Arbitrary<SigningRecord> = fc.record({
   era: fc.nat(),
   view: fc.nat(),
   reason: fc.oneof(
-    fc.constant({ kind: 'start' as const }),
+    maybe(certificate).map((of) => ({ kind: 'start' as const, certificate: of })),
     blames.map((of) => ({ kind: 'blamed' as const, certificate: of })),
     certificate.map((of) => ({ kind: 'closed' as const, certificate: of })),
   ),
   quit: maybe(blames),
   lock,
   lockNow: lock,
-  proposals: fc.array(slot, { maxLength: 3 }),
+  unresolved: fc.array(certificate, { maxLength: 2 }),
+  proposal: maybe(slot),
   votes: fc.array(fc.record({ ...slotFields, leaderSignature: maybe(signature) }), { maxLength: 3 }),
+  votesFrom: fc.nat(),
   commit: maybe(slot),
   highest: maybe(certificate),
+  recovering: fc.boolean(),
   barredView: fc.integer({ min: -1, max: 99 }),
+  fork: maybe(fc.record({ era: fc.nat(), first: certificate, second: certificate })),
   blocks: fc.array(fc.record({ hash, parent: hash, height: fc.nat(), endsEra: fc.boolean() }), { maxLength: 3 }),
 })
 
@@ -72,12 +76,12 @@ describe('signing record', () => {
     const fields = decodeCbor(bytes) as CborValue[]
     const swapped = ((fields[4] as CborValue[])[1] as CborValue[]).toReversed()
     const changes: [number, CborValue][] = [
-      [0, 2],
+      [0, 3],
       [1, -1],
       [2, 'view'],
       [3, ['why', []]],
       [4, [(fields[4] as CborValue[])[0] as CborValue, swapped]],
-      [11, -2],
+      [13, -2],
     ]
     for (const [at, value] of changes) expect(() => decodeRecord(encodeCbor(fields.with(at, value)))).toThrow(CborError)
   })

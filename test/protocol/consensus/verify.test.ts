@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { CborError, encodeCbor } from '../../../protocol/cbor.ts'
-import type { Event, Message, Signer } from '../../../protocol/consensus/types.ts'
+import type { Event } from '../../../protocol/consensus/events.ts'
+import type { Message, Signer } from '../../../protocol/consensus/types.ts'
 import { createVerifier, type Verified } from '../../../protocol/consensus/verify.ts'
 import {
   ACKNOWLEDGED_KEYS_MAX,
@@ -41,7 +42,7 @@ const other1 = header(1, CHAIN_ID, { time: 1 })
 const s1 = slotFor(0, 0, b1)
 const s2 = slotFor(0, 1, b2)
 const closing = slotFor(0, TERM_BLOCKS - 1, header(4, b2.hash))
-const start = { reason: { kind: 'start' as const }, tip: null, strong: null }
+const start = { reason: { kind: 'start' as const, certificate: null }, tip: null, strong: null }
 const vote = (slot = s1, from = 1) => ({
   kind: 'vote' as const,
   era: ERA,
@@ -88,7 +89,7 @@ const messages: readonly Exclude<Message, { kind: 'proposal' }>[] = [
     era: ERA,
     nonce: 5,
     view: 0,
-    reason: { kind: 'start' },
+    reason: { kind: 'start', certificate: null },
     tip: certify(five, 'vote', s2, [1, 2, 3]),
     strong: null,
     signed: [vote(), commit(), vote(s2)],

@@ -15,6 +15,7 @@ import {
   ofType,
   rank,
   receivers,
+  START,
   sent,
   votes,
 } from './helper.ts'
@@ -39,7 +40,7 @@ function blamedIn(
   const h = new Hand(n, me).start()
   h.give({ type: 'headers', blocks })
   for (const certificate of certificates)
-    h.receive(certificate.kind === 'commit' ? h.cc(certificate) : h.answer(0, { kind: 'start' }, { tip: certificate }))
+    h.receive(certificate.kind === 'commit' ? h.cc(certificate) : h.answer(0, START, { tip: certificate }))
   h.receive(h.bc(blames(0, h.others.slice(0, h.era.f + 1))))
   h.elapse('quit')
   return h
@@ -368,7 +369,7 @@ describe('§5.4 what passes a lock', () => {
     const right = { reason: blamedBy(blames(0, [0, 1, 2])), tip: w0(b1, 0, 3), strong: null }
     for (const [parent, justification] of [
       [b2, right],
-      [b1, { ...right, reason: { kind: 'start' as const } }],
+      [b1, { ...right, reason: START }],
       [b1, { ...right, reason: closedBy(commits(at(4, 3, b3), [0, 1, 2])) }],
     ] as const) {
       const h = blamedIn(5, 4, [w0(b1, 0, 3)])
