@@ -1,7 +1,7 @@
 /**
  * Why the chain stands still, in words: how many votes short, who is missing and why, what to do. A function of what is known here.
  */
-import type { State, Tally } from '../../protocol/consensus/state.ts'
+import type { Candidate, State } from '../../protocol/consensus/state.ts'
 import { leaderOf } from '../../protocol/members.ts'
 import type { RosterEntry } from './roster.ts'
 
@@ -39,13 +39,13 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   const { state, roster, height, sinceMs, nowMs } = facts
   const { era } = state
   if (sinceMs <= restMs(era)) return null
-  const tally = nearest(state)
-  const signed = new Set(tally?.signatures.keys() ?? [])
+  const candidate = nearest(state)
+  const signed = new Set(candidate?.votes.keys() ?? [])
   const missing = roster.filter((_, member) => !signed.has(member))
   const present = roster.filter(({ linked }) => linked).length
   const leader = roster[leaderOf(state.view, era.n)]
   // While too few are here, or nothing was proposed, those who had nothing to vote for are not the ones that are missed.
-  const awaited = tally === undefined && leader !== undefined && !leader.isThisMember ? [leader] : missing
+  const awaited = candidate === undefined && leader !== undefined && !leader.isThisMember ? [leader] : missing
   const named = present < era.q ? missing.filter(({ linked }) => !linked) : awaited
   const why = named.map((entry) => `${entry.name} (${whereabouts(entry, height, nowMs)})`)
   const what = state.quit === null ? 'votes' : `votes (changing to view ${state.quit.view + 1})`
@@ -59,11 +59,13 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   }
 }
 
-/** The votes for the block above the committed ones that has most, in this view. */
-function nearest({ views, view, highest }: StandstillFacts['state']): Tally | undefined {
-  let best: Tally | undefined
-  for (const tally of views.get(view)?.votes.values() ?? [])
-    if (tally.slot.height > (highest?.height ?? 0) && tally.signatures.size > (best?.signatures.size ?? 0)) best = tally
+/** The block above the committed ones that has most votes in this view. */
+function nearest({ views, view, highest }: StandstillFacts['state']): Candidate | undefined {
+  let best: Candidate | undefined
+  for (const candidates of views.get(view)?.places.values() ?? [])
+    for (const candidate of candidates)
+      if (candidate.slot.height > (highest?.height ?? 0) && candidate.votes.size > (best?.votes.size ?? 0))
+        best = candidate
   return best
 }
 
