@@ -50,6 +50,7 @@ describe('package', () => {
       'bin/althing.js',
       'dist/*.d.ts',
       'dist/*.js',
+      'dist/*.mjs',
       'docs/*.md',
       'npm-shrinkwrap.json',
       'package.json',
@@ -113,6 +114,13 @@ describe('package', () => {
     writeFileSync(file, script)
     const { stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8' })
     expect([stdout, stderr]).toEqual(['0\n', ''])
+  })
+
+  it('package: the bundle of an RTU is in it and runs', () => {
+    const words = [join(installed, 'dist/rtu.mjs'), '--home', join(project, 'nowhere')]
+    const { status, stderr } = spawnSync(process.execPath, words, { cwd: project, encoding: 'utf8' })
+    expect(status).toBe(78)
+    expect(stderr).toContain('code: NOT_INITIALISED\n')
   })
 
   it('package: every module of it loads', () => {

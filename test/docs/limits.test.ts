@@ -4,9 +4,9 @@ import { readProject } from '../tidy/source.ts'
 import { ROOT, textOf } from './pages.ts'
 
 /** Exported constants that are bounds, or tables of them. */
-const BOUND = /^[A-Z_]*(?:LIMITS|_MAX|_MIN|_RESERVED)$/
+const BOUND = /^[A-Z_]*(?:LIMITS|_MAX|_MIN|_RESERVED|_DEFAULTS)$/
 
-/** Bounds of the program by name, `TABLE.key` for those of a table. A device's own stand in node/rtu/README.md. */
+/** Bounds of the program by name, `TABLE.key` for those of a table. Of a table of defaults, those that end in `Max`. */
 async function boundsOfProgram(): Promise<Map<string, number>> {
   const bounds = new Map<string, number>()
   const add = (name: string, value: unknown): void => {
@@ -16,12 +16,14 @@ async function boundsOfProgram(): Promise<Map<string, number>> {
   }
   for (const { path, exports } of readProject(ROOT.pathname).sources.values()) {
     const names = exports.map(({ name }) => name).filter((name) => BOUND.test(name))
-    if (names.length === 0 || within(path, 'test') || within(path, 'node/rtu')) continue
+    if (names.length === 0 || within(path, 'test')) continue
     const module = (await import(new URL(path, ROOT).href)) as Record<string, unknown>
     for (const name of names) {
       const value = module[name]
       if (typeof value !== 'object') add(name, value)
-      else for (const [key, one] of Object.entries(value as object)) add(`${name}.${key}`, one)
+      else
+        for (const [key, one] of Object.entries(value as object))
+          if (!name.endsWith('_DEFAULTS') || (/Max$/.test(key) && typeof one === 'number')) add(`${name}.${key}`, one)
     }
   }
   return bounds

@@ -57,14 +57,11 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
   },
   mirrors: because('older than the rule', 'test/node/rtu/realMachine.test.ts'),
   dead: {
-    ...because('bin/althing.js calls it', 'cli/main.ts#runProcess'),
     ...because('for the wiring that is being written', 'node/main.ts#VERSION', 'node/main.ts#certificateAt'),
     ...because(
       'older than the rule: used in its own file only',
-      'node/rtu/baseline.ts#BASELINE_BYTES_MAX',
       'node/rtu/baseline.ts#emptyBaselines',
       'node/rtu/disk.ts#removeFile',
-      'node/rtu/features.ts#BLIND_MAX',
       'node/rtu/features.ts#FEATURES_VERSION',
       'node/rtu/monitors/files.ts#scoreFiles',
       'node/rtu/monitors/listeners.ts#parseSocketTable',
@@ -82,6 +79,5 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
     '@biomejs/biome': { reason: 'run as `biome`' },
     '@types/node': { reason: 'types of Node.js, named in tsconfig.json' },
     typescript: { reason: 'run as `tsc`' },
-    esbuild: { reason: 'bundles the unit for devices (node/rtu/README.md)' },
   },
 }

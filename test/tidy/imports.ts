@@ -149,7 +149,10 @@ const CONSTRUCTION = new RegExp(
 const construction = (project: Project): Breach[] =>
   programFiles(project)
     // The signing record is a database of its own.
-    .filter(({ path }) => !/^node\/(?:daemon|(?:\w+\/)?main)\.ts$/.test(path) && path !== 'node/store/signingRecord.ts')
+    .filter(
+      ({ path }) =>
+        !/^node\/(?:daemon|dataDirectory|(?:\w+\/)?main)\.ts$/.test(path) && path !== 'node/store/signingRecord.ts',
+    )
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))
 
 const mutants = (project: Project): Breach[] =>
@@ -243,7 +246,8 @@ export const IMPORT_RULES: readonly Rule[] = [
   },
   {
     name: 'construction',
-    sentence: 'only main.ts builds the big parts, and daemon.ts the process around them',
+    sentence:
+      'only main.ts builds the big parts, on what dataDirectory.ts opens, and daemon.ts the process around them',
     check: construction,
     example: { 'node/sync/a.ts': 'const pool = new Pool({}, clock)\n' },
   },

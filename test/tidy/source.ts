@@ -46,7 +46,7 @@ export type Project = {
 }
 
 /** Folders that are read. */
-const FOLDERS = ['bin', 'cli', 'config', 'docs', 'node', 'protocol', 'test', 'testnet']
+const FOLDERS = ['bin', 'build', 'cli', 'config', 'docs', 'node', 'protocol', 'test', 'testnet']
 
 /** A project made of texts by path. */
 export function projectOf(files: Readonly<Record<string, string>>): Project {

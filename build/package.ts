@@ -1,10 +1,10 @@
 /**
- * Builds the package: `dist/` from the sources, and for `npm pack` the list of exact packages that goes with it.
+ * Builds the package: `dist/` from the sources with the bundle of the RTU, and for `npm pack` the list of exact packages that goes with it.
  * Invariant: nothing of an earlier build is left in `dist/`. A checkout never runs `dist/` (althing.js), so an old one harms nobody.
  *
- * node bin/build.ts                        dist/
- * node bin/build.ts --for-package          dist/ and npm-shrinkwrap.json (npm run prepack)
- * node bin/build.ts --after-package        takes npm-shrinkwrap.json away again (npm run postpack)
+ * node build/package.ts                    dist/
+ * node build/package.ts --for-package          dist/ and npm-shrinkwrap.json (npm run prepack)
+ * node build/package.ts --after-package        takes npm-shrinkwrap.json away again (npm run postpack)
  */
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, rmSync } from 'node:fs'
@@ -19,6 +19,7 @@ else {
   const tsc = at('node_modules/typescript/bin/tsc')
   for (const project of ['tsconfig.build.json', 'protocol/tsconfig.build.json'])
     execFileSync(process.execPath, [tsc, '-p', at(project)], { stdio: 'inherit' })
+  execFileSync(process.execPath, [at('build/rtu.ts')], { stdio: 'inherit' })
   // npm takes no package-lock.json into a package. With this, `npm ci --omit=dev` in the unpacked package installs what was tested, to the
   // last package; what althing knows of libp2p's streams is true of these versions (docs/dependencies.md).
   if (step === '--for-package') copyFileSync(at('package-lock.json'), at('npm-shrinkwrap.json'))
