@@ -52,6 +52,16 @@ describe('althing testnet as people run it', () => {
     expect(existsSync(running.folder)).toBe(false)
   }, 60_000)
 
+  it('Ctrl-C while it is still starting: it ends as well, and nothing is left', async () => {
+    const running = await start('--rtus', '0')
+    expect(await until(() => running.stderr.includes('starting 4 members'), 20_000)).toBe(true)
+    const at = performance.now()
+    running.signal('SIGINT')
+    expect((await running.ended()).code).toBe(130)
+    expect(performance.now() - at).toBeLessThan(15_000)
+    expect(await running.survivors()).toEqual([])
+  }, 40_000)
+
   it('from a second terminal: kill, restart, status and stop by name; an unknown name gets a suggestion', async () => {
     const running = await start('--rtus', '0')
     await running.isUp()
