@@ -57,7 +57,6 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
   },
   mirrors: because('older than the rule', 'test/node/rtu/realMachine.test.ts'),
   dead: {
-    ...because('bin/althing.js calls it', 'cli/main.ts#runProcess'),
     ...because('for the wiring that is being written', 'node/main.ts#VERSION', 'node/main.ts#certificateAt'),
     ...because(
       'older than the rule: used in its own file only',
