@@ -196,23 +196,29 @@ class Run {
     const { live, data, remark } = this.#terminal
     const area = live === undefined ? undefined : new LiveArea(live.write)
     const everyMs = area === undefined ? LINE_MS : TABLE_MS
-    while (!this.#ending) {
-      const beganAt = performance.now()
-      const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.upAt)
-      if (remainingMs !== undefined && remainingMs <= 0) break
-      const view = await testnet.observe(remainingMs)
-      if (area !== undefined && live !== undefined) {
-        const { columns, rows } = live.size()
-        area.draw(tableLines(view, columns, rows - 1))
-      } else (json ? remark : data)(compactLine(view))
-      const pauseMs = Math.min(everyMs, remainingMs ?? everyMs) - (performance.now() - beganAt)
-      if (!this.#ending && pauseMs > 0) {
-        const pause = Promise.withResolvers<void>()
-        const timer = setTimeout(pause.resolve, pauseMs)
-        await Promise.race([pause.promise, this.#end.promise])
-        clearTimeout(timer)
+    try {
+      while (!this.#ending) {
+        const beganAt = performance.now()
+        const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.upAt)
+        if (remainingMs !== undefined && remainingMs <= 0) break
+        const view = await testnet.observe(remainingMs)
+        if (area !== undefined && live !== undefined) {
+          const { columns, rows } = live.size()
+          area.draw(tableLines(view, columns, rows - 1))
+        } else (json ? remark : data)(compactLine(view))
+        await this.#pause(Math.min(everyMs, remainingMs ?? everyMs) - (performance.now() - beganAt))
       }
+    } finally {
+      // However it ends, the cursor comes back.
+      area?.leave()
     }
-    area?.leave()
+  }
+
+  async #pause(pauseMs: number): Promise<void> {
+    if (this.#ending || pauseMs <= 0) return
+    const pause = Promise.withResolvers<void>()
+    const timer = setTimeout(pause.resolve, pauseMs)
+    await Promise.race([pause.promise, this.#end.promise])
+    clearTimeout(timer)
   }
 }
