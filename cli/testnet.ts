@@ -48,7 +48,7 @@ export function registerTestnet(program: Command, context: CommandContext): void
     .description('run a consortium of real processes on this machine, or act on one that runs')
     .option('--members <count>', `members, 1 to ${MOST.members}`, wholeNumber(1, MOST.members), DEFAULT_PLAN.members)
     .option('--rtus <count>', `RTUs, 0 to ${MOST.rtus}`, wholeNumber(0, MOST.rtus), DEFAULT_PLAN.rtus)
-    .option('--for <time>', 'end by itself after this time, with a summary: 30s, 2m', duration)
+    .option('--for <time>', 'end by itself this long after all is up, with a summary: 30s, 2m', duration)
     .option('--dir <folder>', 'folder to make or to resume, and to keep (default: a fresh one, removed at the end)')
     .option('--delta-ms <ms>', 'Δ of the genesis', wholeNumber(10, 60_000), DEFAULT_PLAN.deltaMs)
     .option('--heartbeat-ms <ms>', 'pause between blocks when idle', wholeNumber(50, 600_000), DEFAULT_PLAN.heartbeatMs)

@@ -4,7 +4,8 @@
  * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { basename, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { type ControlAnswer, type ControlRequest, ControlServer, ensureRunFolder } from './control.ts'
 import { createHomes, readPlaces, type TestnetPlaces, tokenFileIn } from './homes.ts'
@@ -18,7 +19,7 @@ export type RunOptions = {
   readonly plan: TestnetPlan
   /** Folder to make or to resume; a fresh one that is removed at the end, if undefined. */
   readonly folder: string | undefined
-  /** Ends by itself after this, ms. */
+  /** Ends by itself this long after all was up, ms. */
   readonly forMs: number | undefined
   /** Constant load, transactions per second. */
   readonly loadPerSecond: number
@@ -46,12 +47,19 @@ export async function runTestnet(options: RunOptions, terminal: RunTerminal): Pr
   return run.whole()
 }
 
+/** How this program is called on a command line: by its name where it is installed, else by its path from here. */
+function commandName(): string {
+  if (basename(process.argv[1] ?? '') === 'althing') return 'althing'
+  const bin = fileURLToPath(new URL('../bin/althing.js', import.meta.url))
+  return `${relative(process.cwd(), process.execPath)} ${relative(process.cwd(), bin)}`
+}
+
 class Run {
   readonly #options: RunOptions
   readonly #terminal: RunTerminal
   #signal: keyof typeof SIGNALS | undefined
+  readonly #end = Promise.withResolvers<void>()
   #ending = false
-  #wake: () => void = () => undefined
   #testnet: Testnet | undefined
 
   constructor(options: RunOptions, terminal: RunTerminal) {
@@ -93,12 +101,12 @@ class Run {
       return
     }
     this.#signal = signal
-    this.#end()
+    this.#endNow()
   }
 
-  #end(): void {
+  #endNow(): void {
     this.#ending = true
-    this.#wake()
+    this.#end.resolve()
   }
 
   async #folder(): Promise<{ folder: string; remove: boolean }> {
@@ -128,12 +136,16 @@ class Run {
     const { remark } = this.#terminal
     const testnet = await Testnet.prepare(places, this.#options.loadPerSecond, () => {
       remark('the warden of this testnet is gone, so it ends')
-      this.#end()
+      this.#endNow()
     })
     this.#testnet = testnet
     let control: ControlServer | undefined
     try {
-      await testnet.start(remark)
+      const starting = testnet.start(remark)
+      // Asked to end in the middle of it: what runs is stopped below, and that it did not come up is no failure.
+      starting.catch(() => undefined)
+      await Promise.race([starting, this.#end.promise])
+      if (this.#ending) return undefined
       control = await ControlServer.listen(places.folder, (request) => this.#answer(testnet, request))
       await this.#greet(places)
       await this.#watch(testnet)
@@ -151,7 +163,7 @@ class Run {
 
   async #answer(testnet: Testnet, request: ControlRequest): Promise<ControlAnswer> {
     const answer = await testnet.act(request)
-    if (request.verb === 'stop') this.#end()
+    if (request.verb === 'stop') this.#endNow()
     return answer
   }
 
@@ -170,8 +182,8 @@ class Run {
         `token           ${token}`,
         `                read and write for 12 hours, on this machine only; also in ${file}`,
         `try             curl -H "Authorization: Bearer $(cat ${file})" ${url}/v1/status`,
-        `                althing status --home ${join(places.folder, 'homes', first.name)}`,
-        'disturb         althing testnet --kill NAME   (also --pause, --resume, --restart, --status, --stop)',
+        `                ${commandName()} status --home ${join(places.folder, 'homes', first.name)}`,
+        `disturb         ${commandName()} testnet --kill NAME   (also --pause, --resume, --restart, --status, --stop)`,
         `logs            ${join(places.folder, 'logs')}`,
         '',
       ].join('\n'),
@@ -184,25 +196,29 @@ class Run {
     const { live, data, remark } = this.#terminal
     const area = live === undefined ? undefined : new LiveArea(live.write)
     const everyMs = area === undefined ? LINE_MS : TABLE_MS
-    while (!this.#ending) {
-      const beganAt = performance.now()
-      const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.startedAt)
-      if (remainingMs !== undefined && remainingMs <= 0) break
-      const view = await testnet.observe(remainingMs)
-      if (area !== undefined && live !== undefined) {
-        const { columns, rows } = live.size()
-        area.draw(tableLines(view, columns, rows - 1))
-      } else (json ? remark : data)(compactLine(view))
-      const pauseMs = Math.min(everyMs, remainingMs ?? everyMs) - (performance.now() - beganAt)
-      if (!this.#ending && pauseMs > 0)
-        await new Promise<void>((done) => {
-          const timer = setTimeout(done, pauseMs)
-          this.#wake = () => {
-            clearTimeout(timer)
-            done()
-          }
-        })
+    try {
+      while (!this.#ending) {
+        const beganAt = performance.now()
+        const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.upAt)
+        if (remainingMs !== undefined && remainingMs <= 0) break
+        const view = await testnet.observe(remainingMs)
+        if (area !== undefined && live !== undefined) {
+          const { columns, rows } = live.size()
+          area.draw(tableLines(view, columns, rows - 1))
+        } else (json ? remark : data)(compactLine(view))
+        await this.#pause(Math.min(everyMs, remainingMs ?? everyMs) - (performance.now() - beganAt))
+      }
+    } finally {
+      // However it ends, the cursor comes back.
+      area?.leave()
     }
-    area?.leave()
+  }
+
+  async #pause(pauseMs: number): Promise<void> {
+    if (this.#ending || pauseMs <= 0) return
+    const pause = Promise.withResolvers<void>()
+    const timer = setTimeout(pause.resolve, pauseMs)
+    await Promise.race([pause.promise, this.#end.promise])
+    clearTimeout(timer)
   }
 }

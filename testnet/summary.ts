@@ -82,7 +82,7 @@ const BEHIND_MAX = 5
 
 /** Waits (up to `patienceMs`) until the members that should run are level, compares them and gathers what is on the chain. */
 export async function summarise(testnet: Testnet, patienceMs: number): Promise<Summary> {
-  const durationMs = performance.now() - testnet.startedAt
+  const durationMs = performance.now() - testnet.upAt
   testnet.load.stop()
   const running = testnet.members.filter(({ process }) => process.state === 'running')
   const heightOf = async (client: (typeof running)[number]['client']): Promise<number> =>
@@ -108,7 +108,14 @@ export async function summarise(testnet: Testnet, patienceMs: number): Promise<S
   const longest = ends.reduce((a, b) => (b.headers.length > a.headers.length ? b : a))
   const reader = running.find(({ process }) => process.name === longest.name)
   const lastHeight = longest.headers.at(-1)?.height ?? testnet.startHeight
-  if (reader !== undefined) await testnet.readReports(reader.client)
+  // On a busy machine the first reports may be under way still.
+  const silent = () =>
+    testnet.rtus.some(({ process }) => process.state === 'running' && testnet.reportsOf(process.name).count === 0)
+  if (reader !== undefined)
+    await until(async () => {
+      await testnet.readReports(reader.client)
+      return !silent()
+    }, patienceMs)
   for (const { process } of testnet.rtus) {
     if (process.state === 'ended') reasons.push(`${process.name} ended by itself (${process.ending})`)
     if (process.state === 'running' && testnet.reportsOf(process.name).count === 0)

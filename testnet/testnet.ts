@@ -60,7 +60,8 @@ export class Testnet {
   readonly members: readonly Member[]
   readonly rtus: readonly Rtu[]
   readonly load: Load
-  readonly startedAt = performance.now()
+  /** When all was up, ms of the monotonic clock: from then on its time counts. */
+  upAt = performance.now()
   readonly notices: string[] = []
   /** Height from which this run counts: that of the chain when it began. */
   startHeight = 0
@@ -133,10 +134,12 @@ export class Testnet {
     if (this.rtus.length > 0) {
       step(`registering ${this.rtus.length} RTUs`)
       await Promise.all(this.rtus.map(({ place }) => this.#register(place)))
+      if (this.#stopping !== undefined) return
       step(`starting ${this.rtus.length} RTUs`)
       await Promise.all(this.rtus.map(({ process }) => process.start()))
     }
-    this.load.start()
+    if (this.#stopping === undefined) this.load.start()
+    this.upAt = performance.now()
   }
 
   async #untilUp({ process, client }: Member): Promise<void> {
@@ -205,7 +208,7 @@ export class Testnet {
     }
     const now = Date.now()
     this.#view = {
-      elapsedMs: performance.now() - this.startedAt,
+      elapsedMs: performance.now() - this.upAt,
       remainingMs,
       members,
       rtus: this.rtus.map(({ place, process }) => {

@@ -30,7 +30,7 @@ import {
 
 const MEMBERS = 4
 /** How long saturation may take, whatever is left to send, ms. */
-const SATURATION_MS = { whole: 170_000, quick: 20_000 }
+const SATURATION_MS = { whole: 150_000, quick: 20_000 }
 const TRANSACTIONS = { whole: 500_000, quick: 40_000 }
 const LATENCY_MS = { whole: 20_000, quick: 10_000 }
 const KEYS = { whole: [10_000, 1_000_000], quick: [10_000, 100_000] }
