@@ -25,6 +25,7 @@ import { SignaturePool } from './crypto/pool.ts'
 import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
 import { AlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
+import { Congestion } from './intake/congestion.ts'
 import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { peerRoleOf } from './light/roles.ts'
@@ -75,12 +76,17 @@ type Parts = {
   readonly signatures: SignaturePool
   readonly blocks: Blocks
   readonly handing: Handing
+  readonly congestion: Congestion
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
   newestSeenAt(): number
 }
 
 /** Version of this program. */
 export const VERSION: string = althingVersion()
+
+/** Submitters are pushed back when the event loop is late by this part of Δ (a stall is a quarter), and so many transactions wait. */
+const CONGESTION_SHARE = 10
+const CONGESTION_WAITING_MIN = 500
 
 /** A running member. */
 export class MemberNode {
@@ -207,6 +213,11 @@ export class MemberNode {
       },
       { log, roleOf: (key) => peerRoleOf(key, index, state) },
     )
+    const congestion = new Congestion(
+      { lagMsMax: parameters.deltaMs / CONGESTION_SHARE, waitingMin: CONGESTION_WAITING_MIN },
+      clock,
+      () => pool.stats.count,
+    )
     const intake = new Intake(
       { chainId, pieceBytesMax: 48 * 1024, gatherMs: 4 },
       {
@@ -217,6 +228,7 @@ export class MemberNode {
         publish: (topic, piece) => network.publish(topic, piece),
         arrived: () => blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
+        isBusy: () => congestion.isHigh,
         breathe,
       },
     )
@@ -288,7 +300,7 @@ export class MemberNode {
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, driver, me },
       {
-        ...{ lock, record, ledger, signatures, blocks, handing },
+        ...{ lock, record, ledger, signatures, blocks, handing, congestion },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -360,8 +372,9 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, blocks, handing } = this.#parts
+    const { lock, record, ledger, signatures, blocks, handing, congestion } = this.#parts
     handing.stop()
+    congestion.stop()
     this.intake.stop()
     this.driver.stop()
     blocks.stop()

@@ -88,6 +88,7 @@ export const VERDICTS = {
     409,
     'The pool holds this transaction, or another of the same signer and nonce. Wait for its block.',
   ),
+  INTAKE_BUSY: ignore(0, 503, 'This node is busy with what it has taken in. Try again in a moment, or another node.'),
   POOL_FULL: ignore(0, 503, 'The pool of this node is full. Try again after the next block, or another node.'),
   POOL_SIGNER_QUOTA: ignore(
     1,

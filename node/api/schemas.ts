@@ -350,6 +350,7 @@ export const WRITE_CODES: readonly ProblemCode[] = [
   'TX_EXPIRED',
   'TX_REPLAYED',
   'POOL_DUPLICATE',
+  'INTAKE_BUSY',
   'POOL_FULL',
   'POOL_SIGNER_QUOTA',
   'STATE_FULL',

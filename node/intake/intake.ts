@@ -43,6 +43,8 @@ export type IntakeDependencies = {
   arrived(): void
   /** A transaction that was submitted here came into the pool. */
   submitted(transaction: Transaction): void
+  /** Whether submitters are to be pushed back. */
+  isBusy(): boolean
   /** Lets the process do what else is due. */
   breathe(): Promise<void>
 }
@@ -95,6 +97,8 @@ export class Intake {
 
   /** Submits transactions given here; the accepted ones are gossiped. One code each, `OK` where it now waits in the pool. */
   async submit(encoded: readonly Uint8Array[]): Promise<Code[]> {
+    // Before anything is spent on it.
+    if (this.#deps.isBusy()) return encoded.map(() => 'INTAKE_BUSY')
     const { codes, transactions } = await this.#take(encoded)
     codes.forEach((code, i) => {
       const transaction = transactions[i]

@@ -36,6 +36,7 @@ beforeEach(async () => {
       },
       arrived: () => undefined,
       submitted: () => undefined,
+      isBusy: () => false,
       breathe: async () => undefined,
     },
   )
