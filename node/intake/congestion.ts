@@ -1,7 +1,7 @@
 /**
  * Congestion: whether this process is so busy that taking more in would cost the agreement. A member whose event loop is late by Δ/4 counts as
- * stalled and signs nothing for Δ (agreement.md §4.3), so submitters are pushed back well before that: what is not taken in now is handed in again, and
- * what was taken in goes on.
+ * stalled and signs nothing for Δ (agreement.md §4.3), so submitters are pushed back well before that: what is not taken in now is handed in
+ * again, and what was taken in goes on.
  * Invariant: little work is never refused, however late the loop is: below `waitingMin` waiting transactions nothing is.
  */
 import type { Clock, TimerHandle } from '../clock.ts'

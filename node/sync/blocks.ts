@@ -11,11 +11,9 @@ import type { Evidence } from '../../protocol/consensus/events.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verifier } from '../../protocol/consensus/verify.ts'
 import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
-import { sha3 } from '../../protocol/crypto.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
-import { decodeTransaction } from '../../protocol/transaction.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
 import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog } from '../consensus/driver.ts'
@@ -26,16 +24,9 @@ import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
 import { breathe } from '../steps.ts'
-import {
-  ask,
-  blocksAnswer,
-  blocksQuestion,
-  bodiesAnswer,
-  bodiesQuestion,
-  headersAnswer,
-  headersQuestion,
-  proposalQuestion,
-} from './serve.ts'
+import { Bodies } from './bodies.ts'
+import { ASK_TIMEOUT_MS, pauseOf, RETRY_MS } from './pace.ts'
+import { ask, blocksAnswer, blocksQuestion, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
 
 /** What one era and one node fix. */
 export type BlocksOptions = {
@@ -62,36 +53,32 @@ export type BlocksDependencies = {
   evidence(evidence: Evidence): void
 }
 
-/** How long one peer may take to answer before another is asked. */
-const ASK_TIMEOUT_MS = 5_000
 /** Between two attempts to write a block to a full disk. */
 const DISK_RETRY_MS = 1000
-/** Between two rounds of asking when nobody had it. */
-const RETRY_MS = 100
-/** Before a body is asked for, gossip has this long to bring it: looks, and ms between them. */
-const GOSSIP_LOOKS = 6
-const GOSSIP_LOOK_MS = 10
 /** Rounds of asking for headers at heights that the chain has passed. */
 const PASSED_ROUNDS_MAX = 20
-/** The pause after a round in which nobody had it: longer each time, so that what nobody has costs little. */
-const pauseOf = (round: number): number => Math.min(RETRY_MS / 4 + round * RETRY_MS, 2000)
-
 /** Carries out the duties for one era. */
 export class Blocks implements BlockDuties {
   readonly #options: BlocksOptions
   readonly #deps: BlocksDependencies
+  readonly #bodies: Bodies
   readonly #waiting = new Map<string, Set<() => void>>()
   readonly #arrivals = new Set<() => void>()
   #lastBuiltAt: number
   #catchingUp: Promise<void> | undefined
   #target = 0
   #diskFull = false
-  #bodiesFetched = 0
   #stopped = false
 
   constructor(options: BlocksOptions, deps: BlocksDependencies) {
     this.#options = options
     this.#deps = deps
+    this.#bodies = new Bodies(deps, {
+      others: () => this.#others(),
+      attempt: (from, question) => this.#attempt(from, question),
+      isAbove: (height) => this.#isAbove(height),
+      pause: (ms) => this.#pause(ms),
+    })
     this.#lastBuiltAt = deps.clock.monotonic()
   }
 
@@ -113,7 +100,7 @@ export class Blocks implements BlockDuties {
     if (executor.knows(sealed.hash)) return true
     const holders = [proposal.view % this.#options.members.length]
     const { height } = sealed.header
-    const transactions = await this.#transactions(sealed.hash, height, transactionIds, holders)
+    const transactions = await this.#bodies.of(sealed.hash, height, transactionIds, holders)
     if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     while (this.#isAbove(height)) {
@@ -311,7 +298,7 @@ export class Blocks implements BlockDuties {
       if (!executor.knows(sealed.hash)) {
         const bodies = decodeBody(body)
         if (typeof bodies === 'string') return
-        const transactions = await this.#signed(bodies)
+        const transactions = await this.#bodies.signed(bodies)
         if (transactions === null) return
         if ((await this.#validateWhenThereIsRoom(sealed, transactions)) !== null) return
         this.#wake(toHex(sealed.hash))
@@ -341,6 +328,11 @@ export class Blocks implements BlockDuties {
     }
   }
 
+  /** Bodies of transactions that had to be fetched, because gossip had not brought them. */
+  get bodiesFetched(): number {
+    return this.#bodies.fetched
+  }
+
   /** Whether blocks wait for space on the disk. */
   get diskFull(): boolean {
     return this.#diskFull
@@ -353,89 +345,6 @@ export class Blocks implements BlockDuties {
       this.#wake(toHex(sealed.hash))
     }
     this.#deps.committed(blocks, view)
-  }
-
-  /** The transactions of a proposed block, in order: from the pool, the rest from members that have it; null if given up. */
-  async #transactions(
-    block: Uint8Array,
-    height: number,
-    ids: readonly Uint8Array[],
-    holders: readonly MemberIndex[],
-  ): Promise<readonly SignedTransaction[] | null> {
-    const keys = ids.map(toHex)
-    const found = new Map<string, SignedTransaction>()
-    let missing = this.#fromPool(ids, keys, found)
-    // A leader has what clients gave it before its gossip is through here: fetching that would check its signatures twice.
-    for (let looks = 0; missing.length > 0 && looks < GOSSIP_LOOKS && this.#isAbove(height); looks++) {
-      await this.#pause(GOSSIP_LOOK_MS)
-      missing = this.#fromPool(ids, keys, found)
-    }
-    for (let round = 0; missing.length > 0 && this.#isAbove(height); round++) {
-      // First the leader, then whoever is linked: any member that voted has it.
-      for (const from of [...holders, ...this.#others()].filter((member) => member !== this.#options.me)) {
-        if (!(await this.#fetchBodies(from, block, missing, found))) continue
-        missing = this.#fromPool(ids, keys, found)
-        break
-      }
-      if (missing.length > 0) await this.#pause(pauseOf(round))
-      missing = this.#fromPool(ids, keys, found)
-    }
-    return missing.length > 0 ? null : keys.map((key) => found.get(key) as SignedTransaction)
-  }
-
-  /** Adds to `found` what of `ids` waits in the pool; returns those that are still missing. */
-  #fromPool(
-    ids: readonly Uint8Array[],
-    keys: readonly string[],
-    found: Map<string, SignedTransaction>,
-  ): readonly Uint8Array[] {
-    return ids.filter((_, i) => {
-      const key = keys[i] as string
-      if (found.has(key)) return false
-      const entry = this.#deps.pool.get(key)
-      if (entry === undefined) return true
-      found.set(key, { transaction: entry.transaction, signer: fromHex(entry.signer) })
-      return false
-    })
-  }
-
-  /** Asks one member for bodies; whether it had any of them, which then stand in `found`. */
-  async #fetchBodies(
-    from: MemberIndex,
-    block: Uint8Array,
-    missing: readonly Uint8Array[],
-    found: Map<string, SignedTransaction>,
-  ): Promise<boolean> {
-    const question = [bodiesQuestion, { block, ids: missing }] as const
-    const answer = await this.#attempt(from, (peer) =>
-      ask(this.#deps.network, peer, 'bodies', question, bodiesAnswer, ASK_TIMEOUT_MS),
-    )
-    const bodies = (answer ?? []).filter(
-      (body, i): body is Uint8Array => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array),
-    )
-    this.#bodiesFetched += bodies.length
-    for (const item of (await this.#signed(bodies)) ?? []) found.set(toHex(item.transaction.id), item)
-    return bodies.length > 0
-  }
-
-  /** Bodies of transactions that had to be fetched, because gossip had not brought them. */
-  get bodiesFetched(): number {
-    return this.#bodiesFetched
-  }
-
-  /** Decodes transactions and recovers their signers; null if one is malformed or signed by nobody. */
-  async #signed(encoded: readonly Uint8Array[]): Promise<SignedTransaction[] | null> {
-    try {
-      const transactions = encoded.map((data) => decodeTransaction(data))
-      const signers = await this.#deps.intake.signers(transactions)
-      return transactions.map((transaction, i) => {
-        const signer = signers[i]
-        if (signer === undefined) throw new RangeError('signed by nobody')
-        return { transaction, signer }
-      })
-    } catch {
-      return null
-    }
   }
 
   /** Ids (hex) in the uncommitted blocks from `parent` down: they wait in the pool but are under way. */
