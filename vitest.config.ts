@@ -8,7 +8,7 @@ const ALONE = [
   'test/node/light/**/*.test.ts',
   'test/node/member.test.ts',
 ]
-const common = { testTimeout: 20_000, pool: 'forks' } as const
+const common = { testTimeout: 20_000, hookTimeout: 20_000, pool: 'forks' } as const
 
 export default defineConfig({
   test: {
