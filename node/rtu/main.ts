@@ -22,17 +22,24 @@ import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts
 import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
 import { baselineFile } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
-import { DELIVERY_DEFAULTS, Delivery } from './delivery.ts'
+import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
 import { directorySpool } from './disk.ts'
 import { HeaderDisk } from './headerDisk.ts'
 import { Headers } from './headers.ts'
 import { type Machine, realMachine } from './machine.ts'
-import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members } from './members.ts'
+import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members, type MembersOptions } from './members.ts'
 import { FILES_DEFAULTS, filesMonitor } from './monitors/files.ts'
 import { listenersMonitor } from './monitors/listeners.ts'
 import { processesMonitor } from './monitors/processes.ts'
 import { resourcesMonitor } from './monitors/resources.ts'
-import { OUTBOX_DEFAULTS, type Outbox, type OutboxStatus, openOutbox, SPOOLED_BYTES_MAX } from './outbox.ts'
+import {
+  OUTBOX_DEFAULTS,
+  type Outbox,
+  type OutboxOptions,
+  type OutboxStatus,
+  openOutbox,
+  SPOOLED_BYTES_MAX,
+} from './outbox.ts'
 import { REPORT_DEFAULTS } from './report.ts'
 import { Segment } from './segment.ts'
 import { type Standing, StandingWatch } from './standing.ts'
@@ -56,7 +63,7 @@ export type RtuOptions = {
   readonly fatal: (error: unknown) => void
   readonly machine?: Machine
   /** Other times, for tests. */
-  readonly times?: Partial<typeof MEMBERS_DEFAULTS & typeof DELIVERY_DEFAULTS>
+  readonly times?: Partial<MembersOptions & DeliveryOptions & Pick<OutboxOptions, 'resubmitMs'>>
 }
 
 /** What an RTU may tell of itself. */
@@ -173,13 +180,16 @@ export class RtuNode {
       const restored = newest === undefined ? 'OK' : headers.restore(newest)
       if (restored !== 'OK')
         log.warn({ code: restored }, 'the newest header of the last run shows nothing: passed over')
-      const outbox = await openOutbox(OUTBOX_DEFAULTS, {
-        spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
-        sign: (draft) => signTransaction(draft, chainId, secretKey),
-        nonce: () => Uint8Array.from(randomBytes(16)),
-        now: () => headers.now(),
-        monotonic: () => systemClock.monotonic(),
-      })
+      const outbox = await openOutbox(
+        { ...OUTBOX_DEFAULTS, ...options.times },
+        {
+          spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
+          sign: (draft) => signTransaction(draft, chainId, secretKey),
+          nonce: () => Uint8Array.from(randomBytes(16)),
+          now: () => headers.now(),
+          monotonic: () => systemClock.monotonic(),
+        },
+      )
       const keys = new Set(options.members.map(({ publicKey }) => publicKey))
       const network = await createNetwork(
         { secretKey, chainId, role: 'device', listen: [], members: options.members },
