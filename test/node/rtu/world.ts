@@ -144,7 +144,12 @@ export class Member {
   }
 
   /** The reports of device `n` in the chain, in its order. */
-  async reports(n: number): Promise<Report[]> {
+  reports(n: number): Promise<Report[]> {
+    return this.reportsOf(deviceId(n))
+  }
+
+  /** The same of the device with this id. */
+  async reportsOf(id: Uint8Array): Promise<Report[]> {
     const reports: Report[] = []
     const { executor } = this.node
     for (let height = 1; height <= executor.head.height; height++) {
@@ -154,7 +159,7 @@ export class Member {
       for (const { kind, payload } of transactions.map((bytes) => decodeTransaction(bytes)))
         if (kind === deviceReport.name) reports.push(deviceReport.payload.from(payload, kind))
     }
-    return reports.filter(({ device }) => toHex(device) === toHex(deviceId(n)))
+    return reports.filter(({ device }) => toHex(device) === toHex(id))
   }
 }
 
