@@ -85,6 +85,11 @@ export const FAILURES = {
     'The peer answers no more questions of ours for the moment.',
     'Nothing: it is asked later.',
   ),
+  NETWORK_LISTEN: failure(
+    69,
+    'Members and devices cannot be accepted at `network.listen`.',
+    'Stop what listens there, or choose another address.',
+  ),
   NETWORK_REFUSED: failure(
     null,
     'The peer could not answer, or did not take the subscription.',

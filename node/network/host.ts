@@ -140,10 +140,19 @@ class Host implements Network {
   async start(): Promise<void> {
     if (this.#phase !== 'made') throw new Error('a network starts once')
     this.#phase = 'running'
-    await this.#node.start()
+    await this.#listen()
     this.#gossip?.start()
     if (this.#options.role === 'member') this.#links.start()
     this.#log.info({ peer: this.publicKey, addresses: this.addresses() }, 'network started')
+  }
+
+  /** What can fail here is the world's doing: a port in use, an address that this machine does not have. */
+  async #listen(): Promise<void> {
+    try {
+      await this.#node.start()
+    } catch (cause) {
+      throw new AlthingError('NETWORK_LISTEN', 'the network cannot listen at network.listen', { cause })
+    }
   }
 
   async stop(): Promise<void> {
