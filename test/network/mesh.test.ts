@@ -7,7 +7,10 @@ describe('members on loopback', () => {
   it('network: a port that is taken → NETWORK_LISTEN with its exit code, and stopping still ends', async () => {
     const a = await party(1, { roles: rolesOf(1) })
     const listen = a.address.replace(/\/p2p\/.*$/, '')
-    await expect(party(2, { roles: rolesOf(2), listen })).rejects.toMatchObject({ code: 'NETWORK_LISTEN', exitCode: 69 })
+    await expect(party(2, { roles: rolesOf(2), listen })).rejects.toMatchObject({
+      code: 'NETWORK_LISTEN',
+      exitCode: 69,
+    })
   })
 
   it('network: three members → a full mesh of hellos, messages and large frames both ways, gossip to all', async () => {
