@@ -127,7 +127,8 @@ function prune(d: Draft): void {
   const lowestPlace = lowestSeq(s, highest.view)
   const left = filtered(places, (seq) => seq >= lowestPlace)
   if (left !== places) changeView(d, highest.view, { places: left })
-  s.votes = filtered(s.votes, (view) => view >= highest.view)
+  s.votesFrom = Math.max(s.votesFrom, highest.view)
+  s.votes = filtered(s.votes, (view) => view >= s.votesFrom)
   s.ballots = filtered(s.ballots, (_, { slot }) => slot.view > highest.view || slot.seq >= lowestPlace)
   if (s.blocks.size <= 2 * HEADERS_BELOW) return
   const floor = highest.height - HEADERS_BELOW

@@ -12,6 +12,8 @@ const { values } = parseArgs({
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
     trace: { type: 'boolean' },
+    hunt: { type: 'boolean' },
+    only: { type: 'string', default: '' },
   },
 })
 const first = Number(values.seed ?? values.from)

@@ -31,6 +31,8 @@ export class Member implements End {
   /** On disk. */
   record: SigningRecord | null = null
   recordLost = false
+  /** An adversary's wish. */
+  crashAtNextWrite: 'before' | 'durable' | 'released' | null = null
   readonly specs = new Map<number, EraSpec>()
   readonly chain = new Map<number, string>()
   head: { readonly certificate: Certificate; readonly era: number } | null = null
@@ -235,7 +237,8 @@ export class Member implements End {
     const { world } = this
     const { random } = world
     const ms = world.isFaulty && random.chance(0.3) ? random.next() * world.scenario.diskMsMax : random.next()
-    const crash = this.lying ? null : world.crashAtWrite()
+    const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite())
+    this.crashAtNextWrite = null
     const { run } = this
     world.queue.at(ms, () => {
       if (!this.alive || this.run !== run) return

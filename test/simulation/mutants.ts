@@ -3,9 +3,14 @@
  * `caughtBy` is the seed found by `npm run simulate -- --mutants`; `n` and the kind of run are those in which it can show.
  */
 import { RULES, type Rules } from '../../protocol/consensus/rules.ts'
+import type { Flaws } from './scenario.ts'
 
-export type Mutant = { readonly name: string; readonly rules: Rules }
-const mutant = (name: string, change: Partial<Rules>): Mutant => ({ name, rules: { ...RULES, ...change } })
+export type Mutant = { readonly name: string; readonly rules: Rules; readonly flaws?: Flaws }
+const mutant = (name: string, change: Partial<Rules>, flaws?: Flaws): Mutant => ({
+  name,
+  rules: { ...RULES, ...change },
+  ...(flaws === undefined ? {} : { flaws }),
+})
 
 export const MUTANTS: readonly Mutant[] = [
   mutant('1 lock follows the highest certificate in mid-view', { lockFixedAtEntry: false }),
@@ -32,9 +37,12 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('8b quits are not on disk', { recordQuit: false }),
   mutant('8c the current certificates are not on disk', { recordLockNow: false }),
   mutant('9 an equivocation does not end running waits', { equivocationEndsWaits: false }),
+  mutant('10 duplicate signers count twice', {}, { duplicateSigners: true }),
   mutant('11 a stalled member signs before its inbox is read', { settleAfterStall: false }),
   mutant('12 votes of views not yet entered are dropped', { rememberLaterViews: false }),
-  mutant('13 conditions are not rechecked after a slow write', { recheckAfterWrite: false }),
+  mutant('13a conditions are not rechecked after a slow write', { recheckAfterWrite: false }),
+  mutant('13b a recorded, unsent vote is sent after a restart', { resendUnchecked: true }),
+  mutant('14 the set changes by a certified closing block, a BC notwithstanding', { eraEndsOnCommitOnly: false }),
   mutant('15 only the latest vote is repeated', { repeatEverything: false }),
   mutant('16 a CC does not rank as strong', { ccIsStrong: false }),
   mutant('17 votes come without the leader signature', { voteCarriesLeaderSignature: false }),

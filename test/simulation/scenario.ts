@@ -83,12 +83,22 @@ const THEMES: Readonly<Record<Kind, readonly Theme[]>> = {
   lying: ['director', 'twins', 'crashes', 'islands'],
 }
 
-/** The scenario that a seed stands for. */
-export function scenarioOf(seed: number): Scenario {
+/** What a search is narrowed to: sizes of the consortium by era, kinds and themes. */
+export type Focus = {
+  readonly kinds?: readonly Kind[]
+  readonly themes?: readonly Theme[]
+  readonly sizes?: readonly (readonly number[])[]
+}
+
+/** The scenario that a seed stands for, in a search that may be narrowed. */
+export function scenarioOf(seed: number, focus: Focus = {}): Scenario {
   const random = seededRandom(seed ^ 0x5eed)
-  const kind = random.pick(['synchronous', 'synchronous', 'synchronous', 'steady', 'asynchronous', 'lying'] as const)
-  const theme = random.pick(THEMES[kind])
-  const eras = erasOf(random)
+  const kind = random.pick(
+    focus.kinds ?? (['synchronous', 'synchronous', 'synchronous', 'steady', 'asynchronous', 'lying'] as const),
+  )
+  const themes = THEMES[kind].filter((theme) => focus.themes?.includes(theme) ?? true)
+  const theme = random.pick(themes.length > 0 ? themes : THEMES[kind])
+  const eras = erasOf(random, focus)
   const steady = kind === 'steady'
   return {
     seed,
@@ -108,21 +118,21 @@ export function scenarioOf(seed: number): Scenario {
   }
 }
 
-function erasOf(random: Random): EraPlan[] {
+const ONE_ERA: readonly (readonly number[])[] = [[3], [3], [5], [5], [5], [5], [7], [7], [4], [6], [2], [1]]
+const MORE_ERAS: readonly (readonly number[])[] = [
+  [4, 7],
+  [5, 4],
+  [3, 5],
+  [7, 5, 4],
+  [4, 4, 4],
+  [5, 7],
+  [1, 3],
+  [2, 4, 3],
+]
+
+function erasOf(random: Random, focus: Focus): EraPlan[] {
   const termBlocks = random.pick([1, 2, 3, 5, 100, 100, 100])
-  const many = random.chance(0.3)
-  const sizes = many
-    ? random.pick([
-        [4, 7],
-        [5, 4],
-        [3, 5],
-        [7, 5, 4],
-        [4, 4, 4],
-        [5, 7],
-        [1, 3],
-        [2, 4, 3],
-      ])
-    : [random.pick([3, 3, 3, 5, 5, 5, 5, 7, 7, 4, 6, 2, 1])]
+  const sizes = random.pick(focus.sizes ?? (random.chance(0.3) ? MORE_ERAS : ONE_ERA))
   const organisations = Array.from({ length: Math.max(...sizes) }, (_, i) => i)
   return sizes.map((n, i) => {
     const from = i === 0 ? 0 : random.below(organisations.length)
