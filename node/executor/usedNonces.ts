@@ -3,13 +3,10 @@
  * Invariants: whether a nonce counts follows from committed blocks and the time of the block that asks, never from how far this node has
  * committed meanwhile; after a restart the answers are the same, because running and restarting both read the same records.
  */
-import { type Seen, type UsedNonce, ReplayWindow as Window } from '../../protocol/execution.ts'
+import type { Seen, UsedNonce } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
-import { REPLAY_RECORD_BYTES, ReplayWindow } from '../store/replayWindow.ts'
-
-/** Bytes of a record that name the pair of signer and nonce. */
-const PAIR_BYTES = 16
+import { ReplayWindow } from '../store/replayWindow.ts'
 
 /** The records of the nonces that a block uses, for the store and for `UsedNonces.commit`. */
 export const packNonces = (nonces: readonly UsedNonce[]): Uint8Array =>
@@ -17,9 +14,10 @@ export const packNonces = (nonces: readonly UsedNonce[]): Uint8Array =>
     nonces.map(({ address, nonce, validUntil }) => ({ signer: Buffer.from(address, 'hex'), nonce, validUntil })),
   )
 
-/** Used nonces of the committed chain. Memory: about 150 bytes for each transaction of the last hour. */
+/** Used nonces of the committed chain. Memory: 40 to 80 bytes for each transaction that has not expired. */
 export class UsedNonces {
-  readonly #window = new Window()
+  // As many as there are: a bound here would have to be a rule about blocks, or members would differ in what they forget.
+  readonly #window = new ReplayWindow({ entriesMax: Number.POSITIVE_INFINITY })
 
   /** The nonces that the blocks in `ledger` leave in use at `time`, the time (ms) of its last block. */
   static async rebuild(ledger: LedgerStore, time: number): Promise<UsedNonces> {
@@ -30,21 +28,11 @@ export class UsedNonces {
   }
 
   /** See `Seen`. */
-  readonly has: Seen = (address, nonce, time) => {
-    const record = packNonces([{ address, nonce, validUntil: 0 }])
-    return this.#window.has('', record.subarray(0, PAIR_BYTES), time)
-  }
+  readonly has: Seen = (address, nonce, time) => this.#window.hasAt(Buffer.from(address, 'hex'), nonce, time)
 
   /** Takes in the records of a block committed with `time` (ms), or of an earlier one after a restart. */
   commit(records: Uint8Array, time: number): void {
-    const view = new DataView(records.buffer, records.byteOffset, records.byteLength)
-    const nonces: UsedNonce[] = []
-    for (let at = 0; at + REPLAY_RECORD_BYTES <= records.length; at += REPLAY_RECORD_BYTES) {
-      const validUntil = view.getFloat64(at + PAIR_BYTES)
-      // The pair already holds the address, so the window is given none.
-      if (validUntil >= time) nonces.push({ address: '', nonce: records.subarray(at, at + PAIR_BYTES), validUntil })
-    }
-    this.#window.commit(nonces, time)
+    this.#window.commit(records, time)
   }
 
   /** Nonces in memory. */

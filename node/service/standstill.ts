@@ -8,7 +8,7 @@ import type { RosterEntry } from './roster.ts'
 /** A chain that has stood still for longer than it should. */
 export type Standstill = {
   readonly forMs: number
-  /** Votes for the block that is nearest to being certified, and how many it takes. */
+  /** Votes for the block that is nearest to being certified, or commits once it is, and how many it takes. */
   readonly votes: number
   readonly needed: number
   /** Names of the members whose votes are missing. */
@@ -40,7 +40,9 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   const { era } = state
   if (sinceMs <= restMs(era)) return null
   const candidate = nearest(state)
-  const signed = new Set(candidate?.votes.keys() ?? [])
+  // Once it is certified, it is the commits that are missing.
+  const isCertified = candidate?.certificate != null
+  const signed = new Set((isCertified ? candidate.commits : candidate?.votes)?.keys() ?? [])
   const missing = roster.filter((_, member) => !signed.has(member))
   const present = roster.filter(({ linked }) => linked).length
   const leader = roster[leaderOf(state.view, era.n)]
@@ -48,7 +50,8 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   const awaited = candidate === undefined && leader !== undefined && !leader.isThisMember ? [leader] : missing
   const named = present < era.q ? missing.filter(({ linked }) => !linked) : awaited
   const why = named.map((entry) => `${entry.name} (${whereabouts(entry, height, nowMs)})`)
-  const what = state.quit === null ? 'votes' : `votes (changing to view ${state.quit.view + 1})`
+  const counted = isCertified ? 'commits' : 'votes'
+  const what = state.quit === null ? counted : `${counted} (changing to view ${state.quit.view + 1})`
   return {
     forMs: Math.round(sinceMs),
     votes: signed.size,

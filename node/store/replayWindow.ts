@@ -80,6 +80,29 @@ export class ReplayWindow {
     for (const number of this.#slices.keys()) if (number < first) this.#slices.delete(number)
   }
 
+  /** Whether the pair counts as used at `time` (ms), not before the block time last given to `expire`. */
+  hasAt(signer: Uint8Array, nonce: Uint8Array, time: number): boolean {
+    const words = wordsOf(pairHash(signer, nonce))
+    for (const slice of this.#slices.values()) if (slice.expiry(words) >= time) return true
+    return false
+  }
+
+  /**
+   * Goes on to `blockTime`, the time of a committed block or of a later one, and marks the pairs of its packed `records` that have not expired
+   * by then as used. Throws `RangeError` on malformed records, or more pairs than `entriesMax`.
+   */
+  commit(records: Uint8Array, blockTime: number): void {
+    this.expire(blockTime)
+    if (records.length % REPLAY_RECORD_BYTES !== 0) throw new RangeError('replay records of a broken length')
+    const view = new DataView(records.buffer, records.byteOffset, records.byteLength)
+    for (let offset = 0; offset < records.length; offset += REPLAY_RECORD_BYTES) {
+      const validUntil = view.getFloat64(offset + 16)
+      if (validUntil < blockTime) continue
+      if (!this.#insert(records.subarray(offset, offset + 16), validUntil))
+        throw new RangeError('too many replay records')
+    }
+  }
+
   /** The records of a block's pairs, for `LedgerBlock.replayRecords`. */
   static pack(pairs: readonly ReplayPair[]): Uint8Array {
     const out = new Uint8Array(pairs.length * REPLAY_RECORD_BYTES)

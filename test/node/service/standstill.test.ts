@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { RosterEntry } from '../../../node/service/roster.ts'
 import { restMs, span, standstillOf } from '../../../node/service/standstill.ts'
-import { blames, child, FIRST, Hand } from '../../protocol/consensus/helper.ts'
+import { at, blames, child, FIRST, Hand } from '../../protocol/consensus/helper.ts'
 
 const b1 = child(FIRST, 'b1')
 const names = ['North', 'South', 'East', 'West']
@@ -57,6 +57,16 @@ describe('standstill', () => {
     const entries = roster().map((entry) => (entry.name === 'East' ? { ...entry, height: 807 } : entry))
     const found = standstillOf(facts(hand, entries))
     expect(found?.sentence).toContain('missing North (linked, silent), South (linked, silent), East (5 blocks behind)')
+  })
+
+  it('standstill: a block is certified and not committed → counts commits', () => {
+    const hand = new Hand(4, 3).start()
+    hand.accept(hand.proposal(0, 0, b1))
+    hand.receiveVotes(at(0, 0, b1), [0, 1])
+    const found = standstillOf(facts(hand, roster({ North: 5000, South: 5000 })))
+    expect(found?.sentence).toBe(
+      'height 812 for 42 s: 1 of 3 commits; missing North (offline 5 s), South (offline 5 s)',
+    )
   })
 
   it('standstill: the view is changing → says so', () => {
