@@ -271,7 +271,11 @@ export class MemberNode {
       links: {
         send: (to, frame) => void network.send(keys[to] as string, frame),
         push: (to, frame) => void network.push(keys[to] as string, frame),
-        gossip: (frame) => void network.publish('proposals', frame).catch(() => undefined),
+        // Whoever has no link to this leader hears of the proposal through the others.
+        gossip(frame) {
+          if (network.linkedPeers().length + 1 < keys.length)
+            void network.publish('proposals', frame).catch(() => undefined)
+        },
       },
       fatal: options.fatal,
     })

@@ -73,6 +73,9 @@ export type DriverLog = {
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
 
+/** How long an acknowledgement waits for others at most, ms. */
+const ACKNOWLEDGE_MS_MAX = 5
+
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
 
@@ -115,6 +118,9 @@ export class Driver {
   #measures = 0
   readonly #refused = new Map<Code, number>()
   readonly #listeners = new Set<(state: State) => void>()
+  /** Acknowledgements that have not left yet. */
+  readonly #owed = new Map<MemberIndex, string[]>()
+  #owing = false
   #steps = 0
   #stalls = 0
   #longestGapMs = 0
@@ -329,7 +335,11 @@ export class Driver {
         )
         return
       case 'send': {
-        if (effect.message.kind !== 'proposal') return links.send(effect.to, encodeMessage(effect.message))
+        if (effect.message.kind !== 'proposal') {
+          // What is owed to the same member leaves with it.
+          this.#acknowledge(effect.to)
+          return links.send(effect.to, encodeMessage(effect.message))
+        }
         const parts = this.#parts.get(effect.message.block.hash)
         if (parts === undefined)
           return log.warn({ hash: effect.message.block.hash }, 'a proposal whose header is not kept')
@@ -343,8 +353,7 @@ export class Driver {
         return links.push(effect.to, frame)
       }
       case 'acknowledge':
-        for (const frame of acknowledgements(era, effect.keys)) links.send(effect.to, frame)
-        return
+        return this.#acknowledgeSoon(effect.to, effect.keys)
       case 'startTimer':
         return this.#startTimer(effect.timer, effect.afterMs)
       case 'echo':
@@ -413,6 +422,29 @@ export class Driver {
       case 'viewEntered':
         log.info({ view: effect.view, reason: effect.reason }, 'view entered')
     }
+  }
+
+  /** Acknowledgements wait a moment for each other, and for whatever else goes to the same member; far less than the sender waits before it repeats. */
+  #acknowledgeSoon(to: MemberIndex, keys: readonly string[]): void {
+    const waiting = this.#owed.get(to)
+    if (waiting !== undefined) waiting.push(...keys)
+    else this.#owed.set(to, [...keys])
+    if (this.#owing) return
+    this.#owing = true
+    const afterMs = Math.min(ACKNOWLEDGE_MS_MAX, this.#state.era.deltaMs / 50)
+    const handle = this.#deps.clock.after(afterMs, () => {
+      this.#timers.delete(handle)
+      this.#owing = false
+      for (const member of [...this.#owed.keys()]) this.#acknowledge(member)
+    })
+    this.#timers.add(handle)
+  }
+
+  #acknowledge(to: MemberIndex): void {
+    const keys = this.#owed.get(to)
+    if (keys === undefined || this.#stopped) return
+    this.#owed.delete(to)
+    for (const frame of acknowledgements(this.#state.era.era, keys)) this.#deps.links.send(to, frame)
   }
 
   /** What comes of a duty is an event like any other; what it throws stops the node. */

@@ -42,6 +42,9 @@ type Outbound = Half & { queue: Waiting[]; queuedBytes: number; wake: (() => voi
 type Inbound = Half & { opened: PromiseWithResolvers<boolean> }
 type PeerState = { outbound?: Outbound; inbound?: Inbound; opening: boolean; up: boolean }
 
+/** Bytes of frames that are written together: about one packet of the encryption. */
+const BATCH_BYTES = 48 * 1024
+
 const ignore = (): void => {}
 
 /** One purpose, all members. */
@@ -149,25 +152,45 @@ export class Channel {
   async #writeQueue(peer: PublicKeyHex, state: PeerState, outbound: Outbound): Promise<void> {
     try {
       while (!outbound.closed) {
-        const next = outbound.queue.shift()
-        if (next === undefined) {
+        const batch = this.#nextBatch(outbound)
+        if (batch.length === 0) {
           await new Promise<void>((resolve) => {
             outbound.wake = resolve
           })
           continue
         }
-        outbound.queuedBytes -= next.bytes.length
-        await outbound.framed.write(next.bytes, this.#options.writeTimeoutMs).then(
-          () => next.taken(true),
-          (error) => {
-            next.taken(false)
-            throw error
-          },
-        )
+        await outbound.framed
+          .writeAll(
+            batch.map(({ bytes }) => bytes),
+            this.#options.writeTimeoutMs,
+          )
+          .then(
+            () => {
+              for (const { taken } of batch) taken(true)
+            },
+            (error) => {
+              for (const { taken } of batch) taken(false)
+              throw error
+            },
+          )
       }
     } catch (error) {
       this.#close(peer, state, outbound, error instanceof Error ? error.message : 'write failed')
     }
+  }
+
+  /** What leaves together: whatever waits, up to `BATCH_BYTES`; the first frame in any case. */
+  #nextBatch(outbound: Outbound): Waiting[] {
+    const batch: Waiting[] = []
+    let size = 0
+    for (let next = outbound.queue[0]; next !== undefined; next = outbound.queue[0]) {
+      if (batch.length > 0 && size + next.bytes.length > BATCH_BYTES) break
+      outbound.queue.shift()
+      outbound.queuedBytes -= next.bytes.length
+      size += next.bytes.length
+      batch.push(next)
+    }
+    return batch
   }
 
   /** After its hello the acceptor says nothing on our stream. Anything else is a fault; an end is the end of this direction. */

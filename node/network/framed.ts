@@ -89,8 +89,15 @@ export class Framed {
    * Sends one frame and waits until the stream takes more. After `timeoutMs` without any progress: AlthingError NETWORK_TIMEOUT; the frame
    * may be half sent then, so abort the stream. NETWORK_BROKEN if the stream is closed.
    */
-  async write(frame: Uint8Array, timeoutMs: number): Promise<void> {
-    if (this.#send(new Uint8ArrayList(varint.encode(frame.byteLength), frame))) return
+  write(frame: Uint8Array, timeoutMs: number): Promise<void> {
+    return this.writeAll([frame], timeoutMs)
+  }
+
+  /** As `write`, for several frames that leave together: one packet, one encryption, one call of the system. */
+  async writeAll(frames: readonly Uint8Array[], timeoutMs: number): Promise<void> {
+    const together = new Uint8ArrayList()
+    for (const frame of frames) together.append(varint.encode(frame.byteLength), frame)
+    if (this.#send(together)) return
     await this.#room('drain', timeoutMs)
     // 'drain' also comes when a window update lets a part of the frame go. Without this, every update of a slow reader would admit
     // one more whole frame into the write buffer.
