@@ -14,7 +14,12 @@ import { initializeLedger } from './executor/genesisState.ts'
 import type { NetworkLog } from './network/network.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { createDirectory, openLevel } from './store/level.ts'
-import { createSigningRecord, openSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
+import {
+  openOrReplaceSigningRecord,
+  openSigningRecord,
+  type SigningRecord,
+  signingDirectory,
+} from './store/signingRecord.ts'
 import type { KeyValueStore } from './store/store.ts'
 
 const ledgerDirectory = (dataDirectory: string): string => join(dataDirectory, 'ledger')
@@ -74,17 +79,11 @@ export async function checkDataDirectory(
   }
 }
 
-/** The signing record; with `recover` a missing one is made, marked so that it stands for one that was lost until the core has written its own. */
-export async function openRecord(dataDirectory: string, recover: boolean): Promise<SigningRecord> {
-  const directory = signingDirectory(dataDirectory)
-  try {
-    return await openSigningRecord(directory)
-  } catch (error) {
-    if (!recover || !isAlthingError(error, 'SIGNING_RECORD_MISSING')) throw error
-  }
-  await createSigningRecord(directory, RECOVERING)
-  return openSigningRecord(directory)
-}
+/** The signing record; with `recover` one that is missing or damaged is made, marked so that it stands for one that was lost until the core has written its own. */
+export const openRecord = (dataDirectory: string, recover: boolean): Promise<SigningRecord> =>
+  recover
+    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING)
+    : openSigningRecord(signingDirectory(dataDirectory))
 
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(

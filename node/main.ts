@@ -39,7 +39,7 @@ import { breathe } from './steps.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import { createDirectory } from './store/level.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
-import type { SigningRecord } from './store/signingRecord.ts'
+import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 import { althingVersion } from './version.ts'
@@ -139,6 +139,7 @@ export class MemberNode {
         { exitCode: 78 },
       )
     if (options.recover) await createDirectory(options.dataDirectory)
+    else await requireSigningRecord(signingDirectory(options.dataDirectory))
     const opened = new Opened()
     try {
       return await MemberNode.#build(options, { chainId, publicKey, index, me, opened })

@@ -3,7 +3,8 @@
  * Invariants: `write` returns only once the record would survive a loss of power; the record is created once, by `althing init`, and
  * never silently again, because a member that forgot what it signed counts as a liar; one record is written at a time, in order.
  */
-import { rm, stat } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { concat, equalBytes } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
@@ -27,17 +28,20 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
   if (await exists(directory))
     throw storeError('SIGNING_RECORD_EXISTS', `${directory} exists already; a signing record is created once`)
   let store: KeyValueStore | undefined
+  // Half a record would look like a lost one, so it is made beside its place and moved there whole, whenever the process may be killed.
+  const draft = `${directory}.new`
   try {
-    await createDirectory(directory)
-    store = await openLevel(directory, { mode: 'create' })
+    await rm(draft, { recursive: true, force: true })
+    await createDirectory(draft)
+    store = await openLevel(draft, { mode: 'create' })
     await store.batch([{ key: KEY, value: seal(initial) }], { sync: true })
     await store.close()
-    await syncDirectory(directory)
+    await syncDirectory(draft)
+    await rename(draft, directory)
     await syncDirectory(dirname(directory))
   } catch (error) {
-    // Half a record would look like a lost one. Nothing has been signed under it yet.
     await store?.close()
-    await rm(directory, { recursive: true, force: true })
+    await rm(draft, { recursive: true, force: true })
     throw isAlthingError(error) ? error : storeError('STORE_OPEN_FAILED', `cannot create ${directory}`, error)
   }
 }
@@ -47,8 +51,7 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
  * STORE_OPEN_FAILED.
  */
 export async function openSigningRecord(directory: string): Promise<SigningRecord> {
-  if (!(await exists(directory)))
-    throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}`)
+  await requireSigningRecord(directory)
   let store: KeyValueStore
   try {
     store = await openLevel(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
@@ -60,12 +63,52 @@ export async function openSigningRecord(directory: string): Promise<SigningRecor
     throw error
   }
   try {
-    const sealed = store.getSync(KEY)
+    const sealed = readSealed(store, directory)
     if (sealed === undefined) throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty`)
     return new SigningRecord(store, unseal(sealed))
   } catch (error) {
     await store.close()
     throw error
+  }
+}
+
+/** Throws AlthingError SIGNING_RECORD_MISSING where there is no `directory`. */
+export async function requireSigningRecord(directory: string): Promise<void> {
+  if (!(await exists(directory)))
+    throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}`)
+}
+
+/**
+ * Opens the record in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is left of
+ * a damaged one is kept beside it. Throws as the other two.
+ */
+export async function openOrReplaceSigningRecord(directory: string, initial: Uint8Array): Promise<SigningRecord> {
+  try {
+    return await openSigningRecord(directory)
+  } catch (error) {
+    if (!isAlthingError(error, 'SIGNING_RECORD_MISSING') && !isAlthingError(error, 'SIGNING_RECORD_CORRUPT'))
+      throw error
+  }
+  if (await exists(directory)) await setAside(directory)
+  await createSigningRecord(directory, initial)
+  return openSigningRecord(directory)
+}
+
+async function setAside(directory: string): Promise<void> {
+  const place = `${directory}.lost-${randomBytes(4).toString('hex')}`
+  try {
+    await rename(directory, place)
+  } catch (error) {
+    throw storeError('STORE_OPEN_FAILED', `cannot move ${directory} to ${place}`, error)
+  }
+}
+
+/** A table that is cut short does not open, or cannot be read: for a record of one entry both are damage. */
+function readSealed(store: KeyValueStore, directory: string): Uint8Array | undefined {
+  try {
+    return store.getSync(KEY)
+  } catch (error) {
+    throw storeError('SIGNING_RECORD_CORRUPT', `the signing record in ${directory} cannot be read`, error)
   }
 }
 

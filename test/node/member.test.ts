@@ -1,5 +1,5 @@
 /** node/main.ts: members over real libp2p and real disks, in one process. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -107,4 +107,12 @@ describe('four members in one process', () => {
     const hashes = new Set(nodes.map((node) => toHex(node.executor.reads.headerAt(height)?.hash ?? new Uint8Array())))
     expect(hashes.size).toBe(1)
   }, 60_000)
+})
+
+it('a member whose data directory is gone → SIGNING_RECORD_MISSING, and nothing is made in its place', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'althing-'))
+  cleanUp.push(() => rm(folder, { recursive: true, force: true }))
+  const refused = { code: 'SIGNING_RECORD_MISSING', exitCode: 78 }
+  await expect(startMember(genesisOf(4), 0, folder, [])).rejects.toMatchObject(refused)
+  expect(await readdir(folder)).toEqual([])
 })

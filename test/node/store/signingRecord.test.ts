@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openLevel } from '../../../node/store/level.ts'
 import {
   createSigningRecord,
+  openOrReplaceSigningRecord,
   openSigningRecord,
   SigningRecord,
   signingDirectory,
@@ -77,6 +78,38 @@ describe('signing record', () => {
     await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
     await rm(join(directory, manifest))
     await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
+  })
+
+  it('signing record: a table that is cut short → SIGNING_RECORD_CORRUPT', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, b(1))
+    // Opening writes what the log holds into a table.
+    await (await openSigningRecord(directory)).close()
+    const table = (await readdir(directory)).find((name) => name.endsWith('.ldb')) as string
+    await truncate(join(directory, table), 10)
+    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
+  })
+
+  it('signing record: one that is damaged or empty is replaced for a member that recovers, and kept beside it; a good one stays', async () => {
+    const directory = signingDirectory(data)
+    await mkdir(directory)
+    await (await openOrReplaceSigningRecord(directory, b(1))).close()
+    const manifest = (await readdir(directory)).find((name) => name.startsWith('MANIFEST')) as string
+    await truncate(join(directory, manifest), 3)
+    const second = await openOrReplaceSigningRecord(directory, b(2))
+    expect(second.read()).toEqual(b(2))
+    await second.close()
+    const third = await openOrReplaceSigningRecord(directory, b(3))
+    expect(third.read()).toEqual(b(2))
+    await third.close()
+    expect((await readdir(data)).filter((name) => name.startsWith('signing.lost-'))).toHaveLength(2)
+  })
+
+  it('signing record: what a process left that was killed while it created one is no record, and in nobody’s way', async () => {
+    const directory = signingDirectory(data)
+    await (await openLevel(`${directory}.new`, { mode: 'create' })).close()
+    await createSigningRecord(directory, b(1))
+    expect(await readdir(data)).toEqual(['signing'])
   })
 
   it('signing record: a failed write → STORE_WRITE_FAILED for it and every later one; each write asks for fsync', async () => {
