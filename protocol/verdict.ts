@@ -253,7 +253,8 @@ export const VERDICTS = {
   LIGHT_FORK: ignore(
     0,
     409,
-    'Two commit certificates contradict each other: more members lied than are tolerated, or messages took too long. Keep the evidence and show it to the members.',
+    'Two commit certificates contradict each other: more members lied than are tolerated, or messages took too long. ' +
+      'Keep the evidence and show it to the members.',
   ),
 } as const satisfies Record<string, Verdict>
 
