@@ -64,6 +64,19 @@ describe('an RTU and its members', () => {
     expect(three?.lines.some((line) => line.includes('registered in another segment'))).toBe(true)
   }, 120_000)
 
+  it('a report handed in at one member is heard by devices of the segment at another', async () => {
+    const genesis = genesisOf(2)
+    const first = await Member.start(genesis, 0)
+    const second = await Member.start(genesis, 1, [first])
+    introduce(first, second)
+    await first.register(1)
+    await first.register(2)
+    const [one, two] = await Promise.all([startRtu(1, [first]), startRtu(2, [second])])
+    await until(() => one.segment.heard.size === 1 && two.segment.heard.size === 1, 'each hears the other')
+    expect([...one.segment.heard.keys()]).toEqual([two.device])
+    expect([...two.segment.heard.keys()]).toEqual([one.device])
+  }, 120_000)
+
   it('the only member is away → reports are held on disk; it returns → all are in the chain, in order, each once', async () => {
     const member = await Member.start(genesisOf(1))
     await member.register(1)
