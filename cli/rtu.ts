@@ -13,17 +13,19 @@ import { replaceProcess } from './replace.ts'
 import { readRtuHome, registerCommand, registrationOf } from './rtuHome.ts'
 
 /**
- * Flags of V8 for a small process (node/rtu/README.md has the figures): a small heap, one thread for the collector, and no optimising
- * compilers, whose code and data cost more here than they save. They can only be given when a process begins.
+ * Flags of V8 for a small process (node/rtu/README.md has the figures): a small heap that is collected early, one thread for the collector,
+ * and no compilers beside the interpreter, whose code and data cost more here than they save. They can only be given when a process begins.
  */
 const NODE_FLAGS = [
   '--max-semi-space-size=1',
+  '--initial-old-space-size=10',
   '--max-old-space-size=64',
   '--single-threaded-gc',
   '--v8-pool-size=1',
   '--optimize-for-size',
   '--no-opt',
   '--no-maglev',
+  '--no-sparkplug',
 ]
 /** One arena for the C library's memory in the place of eight per processor. */
 const SMALL = { MALLOC_ARENA_MAX: '1' }
@@ -70,16 +72,16 @@ async function run(context: CommandContext, untilStdinCloses: boolean): Promise<
   context.exitCode = await runRtuOf(context, untilStdinCloses)
 }
 
-/** The bundle of the package; in a checkout one made now, or the source where the tool for it is not installed. */
+/** The bundle: that of the package, in a checkout one made now; or the modules one by one where there is none. */
 async function processFile(): Promise<string> {
   const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
-  if (import.meta.url.endsWith('.js')) return here('../rtu.mjs')
-  const bundle = here('../node_modules/.cache/althing/rtu.mjs')
+  const isPackage = import.meta.url.endsWith('.js')
+  const bundle = here(isPackage ? '../rtu.mjs' : '../node_modules/.cache/althing/rtu.mjs')
   try {
-    await promisify(execFile)(process.execPath, [here('../build/rtu.ts'), bundle])
+    if (!isPackage) await promisify(execFile)(process.execPath, [here('../build/rtu.ts'), bundle])
     await access(bundle)
     return bundle
   } catch {
-    return here('./rtuProcess.ts')
+    return here(isPackage ? './rtuProcess.js' : './rtuProcess.ts')
   }
 }

@@ -15,6 +15,7 @@ import type { NetworkLog } from './network/network.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { createDirectory, openLevel } from './store/level.ts'
 import {
+  createSigningRecord,
   openOrReplaceSigningRecord,
   openSigningRecord,
   type SigningRecord,

@@ -1,8 +1,9 @@
 /**
  * RTU, stage 5: from the outbox to the members, until the chain is proved to hold each report.
- * Invariants: members are tried in turn; one that says no for good does not decide alone, all that are configured have to; one that says
- * "taken" is believed only once a receipt proves it; what a member says of a proof is checked against the genesis.
+ * Invariants: members are tried in turn; one that says no for good does not decide alone, all that are configured have to, and is not asked
+ * again; one that says "taken" is believed only once a receipt proves it, and another is asked next; proofs are checked against the genesis.
  */
+import { toHex } from '../../protocol/bytes.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import type { Transaction } from '../../protocol/transaction.ts'
 import { type Code, VERDICTS } from '../../protocol/verdict.ts'
@@ -12,7 +13,7 @@ import type { NetworkLog } from '../network/network.ts'
 import { Alarm, withJitter } from './alarm.ts'
 import type { Headers } from './headers.ts'
 import type { Members } from './members.ts'
-import type { Carrier, Outbox, SubmitOutcome } from './outbox.ts'
+import type { Carrier, Outbox, Settlement, SubmitOutcome } from './outbox.ts'
 import { checkProof, provesTransaction } from './proofs.ts'
 
 /** Times, ms. */
@@ -54,6 +55,8 @@ export class Delivery implements Carrier {
   readonly #options: DeliveryOptions
   readonly #needs: DeliveryNeeds
   readonly #alarm = new Alarm()
+  /** Keys of the members that refused a report for good, or took it. As long as the report is held. */
+  readonly #past = new WeakMap<Transaction, { readonly refusedBy: Set<string>; readonly takenBy: Set<string> }>()
 
   constructor(options: DeliveryOptions, needs: DeliveryNeeds) {
     this.#options = options
@@ -93,38 +96,49 @@ export class Delivery implements Carrier {
 
   async submit(transaction: Transaction): Promise<SubmitOutcome> {
     const { members, log, outOfService } = this.#needs
-    const refusals: string[] = []
-    for (const member of members.inTurn()) {
+    const past = this.#past.get(transaction) ?? { refusedBy: new Set(), takenBy: new Set() }
+    this.#past.set(transaction, past)
+    let isOpen = !members.isUp
+    // Who took it before and has not put it into a block is asked last.
+    const inTurn = members.inTurn().filter(({ publicKey }) => !past.refusedBy.has(publicKey))
+    for (const member of inTurn.sort(
+      (a, b) => Number(past.takenBy.has(a.publicKey)) - Number(past.takenBy.has(b.publicKey)),
+    )) {
       const code = (await members.ask(member, QUESTIONS.submit, transaction.bytes))?.code
-      if (code === undefined) continue
-      if (TAKEN.includes(code)) return 'taken'
-      log.info({ member: member.name, code }, 'a member did not take a report')
-      if (OUT_OF_SERVICE.includes(code)) outOfService()
-      if (isFinal(code)) refusals.push(code)
+      if (code !== undefined && TAKEN.includes(code)) {
+        past.takenBy.add(member.publicKey)
+        return 'taken'
+      }
+      if (code !== undefined) log.info({ member: member.name, code }, 'a member did not take a report')
+      if (code !== undefined && OUT_OF_SERVICE.includes(code)) outOfService()
+      if (code !== undefined && isFinal(code)) past.refusedBy.add(member.publicKey)
+      else isOpen = true
     }
-    if (refusals.length < members.count) return 'later'
-    log.warn({ codes: refusals }, 'all members refuse a report for good: it is dropped')
+    if (isOpen) return 'later'
+    if (past.refusedBy.size < members.count) return 'unwanted'
+    log.warn({ id: toHex(transaction.id) }, 'all members refuse a report for good: it is dropped')
     return 'refused'
   }
 
-  async isCommitted(transaction: Transaction, everyone: boolean): Promise<boolean | undefined> {
+  async settlement(transaction: Transaction, everyone: boolean): Promise<Settlement> {
     const { members } = this.#needs
-    const answers: string[] = []
+    const codes: string[] = []
     for (const member of members.inTurn()) {
       const answer = await members.ask(member, QUESTIONS.receipt, transaction.id)
       if (answer === undefined) continue
       if (answer.proof !== null) {
         const code = this.#checkReceipt(answer.proof, transaction)
-        if (code === null) return true
+        if (code === null) return 'yes'
         members.fault(member, code, QUESTIONS.receipt)
         continue
       }
-      answers.push(answer.code)
+      codes.push(answer.code)
       if (!everyone && answer.code === 'LIGHT_UNPROVABLE') break
     }
-    // No proof can be had any more: the word of all that answer has to do.
-    if (answers.length > 0 && answers.every((code) => code === 'LIGHT_PRUNED')) return true
-    return answers.includes('LIGHT_UNPROVABLE') ? false : undefined
+    if (codes.includes('LIGHT_UNPROVABLE')) return 'no'
+    if (!codes.includes('LIGHT_PRUNED')) return 'nobody'
+    // No proof can be had any more: the word of all members has to do, and not that of those which happen to be there.
+    return codes.length === members.count && codes.every((code) => code === 'LIGHT_PRUNED') ? 'yes' : 'unknown'
   }
 
   #checkReceipt(text: string, { bytes }: Transaction): Code | null {

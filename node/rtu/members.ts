@@ -185,9 +185,11 @@ export class Members {
       link.drop = () => subscription.close()
       if (this.#stopping.signal.aborted) subscription.close()
       this.#enter(link, 'up', {})
-      link.attempts = 0
       this.#needs.up()
+      const since = performance.now()
       const reason = await subscription.ended
+      // One that ends at once, again and again, is no better than none.
+      if (performance.now() - since > this.#options.retryMsMax) link.attempts = 0
       if (link.state === 'up') link.state = 'connecting'
       if (!this.#stopping.signal.aborted) log.info({ member: link.name, problem: reason?.message }, 'member lost')
       return undefined

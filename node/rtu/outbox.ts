@@ -30,13 +30,18 @@ export const OUTBOX_DEFAULTS: OutboxOptions = {
   resubmitMs: 30_000,
 }
 
-/** What came of handing a report over: a member has it, all refuse it for good, or nobody could take it now. */
-export type SubmitOutcome = 'taken' | 'refused' | 'later'
+/**
+ * What came of handing a report over. taken: a member has it. refused: all members refuse it for good. unwanted: those that are there do, and
+ * others are away. later: nobody could take it now.
+ */
+export type SubmitOutcome = 'taken' | 'refused' | 'unwanted' | 'later'
+/** Whether the chain holds a report. unknown: it cannot be told, though members answered. nobody: none answered now. */
+export type Settlement = 'yes' | 'no' | 'unknown' | 'nobody'
 /** How reports get to the members. */
 export type Carrier = {
   submit(transaction: Transaction): Promise<SubmitOutcome>
-  /** Whether the chain is proved to hold it; undefined where nobody can say now. `everyone`: no is the word of all that answer. */
-  isCommitted(transaction: Transaction, everyone: boolean): Promise<boolean | undefined>
+  /** Whether the chain holds it: yes is proved. `everyone`: no is the word of all that answer, otherwise of one. */
+  settlement(transaction: Transaction, everyone: boolean): Promise<Settlement>
   /** Block time of the newest verified header: no later block has an earlier one. */
   chainTime(): number
 }
@@ -180,22 +185,19 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
       if (!held.includes(report)) continue
       const past = isPast(report, carrier.chainTime())
       if (past || (report.takenAt !== undefined && settled)) {
-        const committed = await carrier.isCommitted(report.transaction, past)
-        if (committed === undefined) return
-        if (committed) {
-          await done(report, 'delivered')
-          continue
-        }
+        const settlement = await carrier.settlement(report.transaction, past)
+        if (settlement === 'nobody') return
+        if (settlement === 'yes') await done(report, 'delivered')
+        if (settlement !== 'no') continue
         settled = false
       }
       if (past) await renew(report)
       if (report.takenAt === undefined || monotonic() - report.takenAt >= options.resubmitMs) {
         const outcome = await carrier.submit(report.transaction)
         if (outcome === 'later') return
-        if (outcome === 'refused') {
-          await done(report, 'refused')
-          continue
-        }
+        if (outcome === 'refused') await done(report, 'refused')
+        // What one member does not want must not hold up what is behind it.
+        if (outcome !== 'taken') continue
         report.takenAt = monotonic()
       }
       if (++taken >= options.takenMax) return

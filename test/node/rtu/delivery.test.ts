@@ -22,6 +22,7 @@ let receipt: LightAnswer
 let foreignReceipt: LightAnswer
 let faults: string[]
 let outOfService: number
+let asked: string[]
 
 beforeAll(async () => {
   node = await open()
@@ -41,11 +42,12 @@ beforeAll(async () => {
 beforeEach(() => {
   faults = []
   outOfService = 0
+  asked = []
 })
 
 /** Members a, b, … that answer every question as told; `configured` counts those that are away too. */
 function delivery(answers: Answers, configured = Object.keys(answers).length): Delivery {
-  const names = Object.keys(answers)
+  const names = (): string[] => Object.keys(answers)
   return new Delivery(
     { receiptMs: 1, retryMs: 1 },
     {
@@ -57,10 +59,15 @@ function delivery(answers: Answers, configured = Object.keys(answers).length): D
         outOfService++
       },
       members: {
-        isUp: names.length > 0,
+        get isUp() {
+          return names().length > 0
+        },
         count: configured,
-        inTurn: () => names.map((name) => ({ name, publicKey: name })),
-        ask: ({ name }: MemberName) => Promise.resolve(answers[name]),
+        inTurn: () => names().map((name) => ({ name, publicKey: name })),
+        ask({ name }: MemberName) {
+          asked.push(name)
+          return Promise.resolve(answers[name])
+        },
         fault: ({ name }: MemberName, why) => void faults.push(`${name} ${why}`),
       },
     },
@@ -79,10 +86,29 @@ describe('handing over', () => {
   })
 
   it('one member that says no for good does not decide; all that are configured do', async () => {
-    expect(await delivery({ liar: code('TX_SIGNATURE') }, 2).submit(own)).toBe('later')
+    expect(await delivery({ liar: code('TX_SIGNATURE') }, 2).submit(own)).toBe('unwanted')
     expect(await delivery({ liar: code('TX_SIGNATURE'), b: undefined }).submit(own)).toBe('later')
     expect(await delivery({ liar: code('TX_SIGNATURE'), b: code('OK') }).submit(own)).toBe('taken')
     expect(await delivery({ a: code('TX_PAYLOAD'), b: code('TX_FORBIDDEN') }).submit(own)).toBe('refused')
+  })
+
+  it('who refused a report for good is not asked about it again, and all that are configured decide in the end', async () => {
+    const answers: Answers = { liar: code('TX_SIGNATURE') }
+    const handing = delivery(answers, 2)
+    expect(await handing.submit(own)).toBe('unwanted')
+    expect(await handing.submit(own)).toBe('unwanted')
+    expect(asked).toEqual(['liar'])
+    answers['back'] = code('POOL_FULL')
+    expect(await handing.submit(own)).toBe('later')
+    answers['back'] = code('TX_PAYLOAD')
+    expect(await handing.submit(own)).toBe('refused')
+    expect(asked).toEqual(['liar', 'back', 'back'])
+  })
+
+  it('who took a report that is in no block is asked last the next time', async () => {
+    const handing = delivery({ liar: code('OK'), honest: code('OK') })
+    for (let i = 0; i < 2; i++) expect(await handing.submit(own)).toBe('taken')
+    expect(asked).toEqual(['liar', 'honest'])
   })
 
   it('of the codes that there are, only what can never be otherwise is for good; an unknown one is not', async () => {
@@ -110,8 +136,8 @@ describe('whether the chain holds it', () => {
   const none = code('LIGHT_UNPROVABLE')
 
   it('a proof of just this report → yes, from one member', async () => {
-    expect(await delivery({ a: receipt }).isCommitted(own, false)).toBe(true)
-    expect(await delivery({ a: undefined, b: receipt }).isCommitted(own, false)).toBe(true)
+    expect(await delivery({ a: receipt }).settlement(own, false)).toBe('yes')
+    expect(await delivery({ a: undefined, b: receipt }).settlement(own, false)).toBe('yes')
     expect(faults).toEqual([])
   })
 
@@ -130,32 +156,33 @@ describe('whether the chain holds it', () => {
       [forged, undefined],
     ] as const) {
       faults = []
-      expect(await delivery({ liar: lie, b: receipt }).isCommitted(own, false)).toBe(true)
+      expect(await delivery({ liar: lie, b: receipt }).settlement(own, false)).toBe('yes')
       expect(faults).toHaveLength(1)
       expect(faults[0]).toMatch(why === undefined ? /^liar / : `liar ${why}`)
       faults = []
-      expect(await delivery({ liar: lie }).isCommitted(own, true)).toBeUndefined()
+      expect(await delivery({ liar: lie }).settlement(own, true)).toBe('nobody')
       expect(faults).toHaveLength(1)
     }
   })
 
   it('not there → no; where everyone is asked, one that has it is heard though another says no', async () => {
-    expect(await delivery({ a: none, b: receipt }).isCommitted(own, false)).toBe(false)
-    expect(await delivery({ a: none, b: receipt }).isCommitted(own, true)).toBe(true)
-    expect(await delivery({ a: none, b: undefined }).isCommitted(own, true)).toBe(false)
+    expect(await delivery({ a: none, b: receipt }).settlement(own, false)).toBe('no')
+    expect(await delivery({ a: none, b: receipt }).settlement(own, true)).toBe('yes')
+    expect(await delivery({ a: none, b: undefined }).settlement(own, true)).toBe('no')
   })
 
   it('nobody answers, or all are busy → unknown', async () => {
-    expect(await delivery({ a: undefined }).isCommitted(own, true)).toBeUndefined()
-    expect(await delivery({ a: code('LIGHT_BUSY') }).isCommitted(own, true)).toBeUndefined()
-    expect(await delivery({}).isCommitted(own, true)).toBeUndefined()
+    expect(await delivery({ a: undefined }).settlement(own, true)).toBe('nobody')
+    expect(await delivery({ a: code('LIGHT_BUSY') }).settlement(own, true)).toBe('nobody')
+    expect(await delivery({}).settlement(own, true)).toBe('nobody')
   })
 
-  it('the proof is gone for good → the word of all that answer has to do, and of all', async () => {
+  it('the proof is gone for good → the word of all that are configured, and not of those that are there', async () => {
     const pruned = code('LIGHT_PRUNED')
-    expect(await delivery({ a: pruned, b: pruned }).isCommitted(own, true)).toBe(true)
-    expect(await delivery({ a: pruned, b: none }).isCommitted(own, true)).toBe(false)
-    expect(await delivery({ a: pruned, b: code('LIGHT_BUSY') }).isCommitted(own, true)).toBeUndefined()
+    expect(await delivery({ a: pruned, b: pruned }).settlement(own, true)).toBe('yes')
+    expect(await delivery({ a: pruned, b: none }).settlement(own, true)).toBe('no')
+    expect(await delivery({ a: pruned, b: code('LIGHT_BUSY') }).settlement(own, true)).toBe('unknown')
+    expect(await delivery({ liar: pruned }, 2).settlement(own, true)).toBe('unknown')
   })
 })
 

@@ -53,9 +53,9 @@ function member(outcome: SubmitOutcome, blocks = true) {
       if (outcome === 'taken' && blocks) chain.add(toHex(transaction.id))
       return Promise.resolve(outcome)
     },
-    isCommitted(transaction, everyone) {
+    settlement(transaction, everyone) {
       asked.push(everyone)
-      return Promise.resolve(chain.has(toHex(transaction.id)))
+      return Promise.resolve(chain.has(toHex(transaction.id)) ? 'yes' : 'no')
     },
     chainTime: () => nowMs,
   }
@@ -117,7 +117,7 @@ describe('outbox', () => {
     await outbox.add('device.report', [1], true)
     nowMs += 24 * 3_600_000
     const someone = member('taken')
-    await outbox.deliver({ ...someone.carrier, isCommitted: () => Promise.resolve(undefined) })
+    await outbox.deliver({ ...someone.carrier, settlement: () => Promise.resolve('nobody') })
     expect(someone.received).toEqual([])
     expect(outbox.status()).toMatchObject({ reportsHeld: 1, renewed: 0 })
   })
@@ -200,6 +200,26 @@ describe('outbox', () => {
     await outbox.add('device.report', [2], true)
     await outbox.deliver(member('refused').carrier)
     expect(outbox.status()).toMatchObject({ reportsHeld: 0, refused: 2, delivered: 0 })
+  })
+
+  it('what the members that are there do not want, or cannot tell of, does not hold up what is behind it', async () => {
+    const outbox = await open()
+    for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], true)
+    const someone = member('taken')
+    const picky: Carrier = {
+      ...someone.carrier,
+      submit: (transaction) =>
+        (transaction.payload as number[])[0] === 1 ? Promise.resolve('unwanted') : someone.carrier.submit(transaction),
+    }
+    await outbox.deliver(picky)
+    expect(someone.payloads()).toEqual([[2], [3]])
+    await outbox.deliver(picky)
+    expect(outbox.status()).toMatchObject({ reportsHeld: 1, delivered: 2, refused: 0 })
+    nowMs += 24 * 3_600_000
+    await outbox.add('device.report', [4], true)
+    await outbox.deliver({ ...someone.carrier, settlement: () => Promise.resolve('unknown') })
+    expect(someone.payloads().at(-1)).toEqual([4])
+    expect(outbox.status()).toMatchObject({ reportsHeld: 2, renewed: 0 })
   })
 
   it('a failing send leaves everything held', async () => {

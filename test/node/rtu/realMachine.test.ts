@@ -79,7 +79,7 @@ async function reported(): Promise<readonly Report[]> {
       if (report.events.length > 0) reports.push(report)
       return Promise.resolve('taken')
     },
-    isCommitted: () => Promise.resolve(false),
+    settlement: () => Promise.resolve('no'),
     chainTime: () => 0,
   })
   return reports
