@@ -80,7 +80,7 @@ export async function checkDataDirectory(
   }
 }
 
-/** The signing record; with `recover` one that is missing or damaged is made, marked so that it stands for one that was lost until the core has written its own. */
+/** The signing record; with `recover` a new one for one that is missing or damaged, marked as lost until the core has written its own. */
 export const openRecord = (dataDirectory: string, recover: boolean): Promise<SigningRecord> =>
   recover
     ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING)

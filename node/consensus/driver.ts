@@ -424,7 +424,7 @@ export class Driver {
     }
   }
 
-  /** Acknowledgements wait a moment for each other, and for whatever else goes to the same member; far less than the sender waits before it repeats. */
+  /** Acknowledgements wait a moment for each other and for what else goes to the same member; far less than the sender waits to repeat. */
   #acknowledgeSoon(to: MemberIndex, keys: readonly string[]): void {
     const waiting = this.#owed.get(to)
     if (waiting !== undefined) waiting.push(...keys)

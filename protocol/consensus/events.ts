@@ -37,6 +37,7 @@ export type Timer =
   | { readonly kind: 'echo'; readonly nonce: number }
   | { readonly kind: 'repeat' }
 
+/** What a shell tells the core, one at a time. */
 export type Event =
   /** The first event of a run. */
   | { readonly type: 'start' }
@@ -74,6 +75,7 @@ export type Event =
   /** The core of an earlier era found a fork there (§4.2). */
   | { readonly type: 'forked'; readonly fork: Fork }
 
+/** What the core wants done, in order. */
 export type Effect =
   /** Write `record` durably, then answer with `persisted`; a failed write stops the node. One is under way at a time. */
   | { readonly type: 'persist'; readonly ticket: number; readonly record: SigningRecord }

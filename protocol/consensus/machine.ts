@@ -33,6 +33,7 @@ import type { Certificate, MemberIndex, Message } from './types.ts'
 import { blame, changeViews } from './views.ts'
 import { echoed, endEcho, expire } from './waits.ts'
 
+/** The core: a state and an event → the state after it, and what is to be done. The state given is not changed. */
 export type Step = (state: State, event: Event) => { state: State; effects: Effect[] }
 
 /** A core that follows `rules`. Only the simulator makes others than that of `step.ts` (agreement.md §9). */

@@ -43,8 +43,8 @@ const BLOCKS_PER_PLACE_MAX = 2
 export const PLACES_BELOW = 8
 
 /**
- * What becomes of a message: `remembered`; `outranked`, which may be acknowledged and forgotten; or `refused` for now, which is not
- * acknowledged, so that an honest sender repeats it.
+ * What becomes of a message: `remembered`; `outranked`, which may be acknowledged and forgotten; or `refused`: there is no place for it yet, so it is
+ * not acknowledged, and an honest sender repeats it.
  */
 export type Admission = 'remembered' | 'outranked' | 'refused'
 

@@ -128,15 +128,16 @@ export function endRestart(d: Draft): void {
   const { s } = d
   if ((s.phase !== 'restarting' && s.phase !== 'recovering') || !s.restartWaited || reach(s) < s.era.q) return
   if (s.phase === 'recovering') {
-    if (s.answers.size < s.era.f + 1) return
+    // A member alone has nobody to ask; with two, the other one is all there is.
+    if (s.answers.size < Math.min(s.era.f + 1, s.era.n - 1)) return
     const shown = [...s.answers.values()]
     const closing = closingCertificate(s)?.view ?? -1
     const views = [s.view, closing + 1, (s.quit?.view ?? -1) + 1, ...shown.map(({ view }) => view)]
     s.barredView = Math.max(...views)
     s.votesFrom = s.barredView + 1
     s.phase = 'running'
-    const highest = shown.reduce((a, b) => (b.view > a.view ? b : a))
-    if (highest.view > s.view) {
+    const highest = shown.reduce<Answer | null>((a, b) => (a === null || b.view > a.view ? b : a), null)
+    if (highest !== null && highest.view > s.view) {
       const { quit } = s
       enter(d, highest.view, highest.reason, lockOnEntering(d, highest.view).lock)
       if (quit !== null && quit.view >= s.view) d.foundBlame = quit

@@ -92,6 +92,7 @@ export type Echo = { readonly timer: Timer; readonly missing: ReadonlySet<Member
 /** A request under way: the tick at which it was made last, and of how many holders; more holders are a reason to make it again. */
 export type Request = { readonly tick: number; readonly holders: number }
 
+/** All that one member remembers in one era. */
 export type State = {
   readonly era: Era
   readonly signer: Signer

@@ -1,4 +1,4 @@
-/** What the liars know of one era: every signature that an honest member let a liar see, what they can sign themselves, and what both make together. */
+/** What the liars know of one era: every signature that an honest member let a liar see, and what they can make of it with their own. */
 import type { Certificate, Signature, Slot } from '../../protocol/consensus/types.ts'
 import type { EraSpec } from './eras.ts'
 
