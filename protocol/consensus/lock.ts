@@ -86,8 +86,10 @@ export function lockOnEntering(d: Draft, entered: number): { lock: Lock; unresol
 }
 
 /** §5.1: a handover locks the block that closed the view as (u, seq, seq). */
-export const lockOnClosing = (certificate: Certificate): Lock =>
-  lockOf(certificate.view, { strong: certificate, tip: certificate, unresolved: [] })
+export const lockOnClosing = (d: Draft, certificate: Certificate): Lock =>
+  d.rules.lockBelowEntered
+    ? lockOf(certificate.view, { strong: certificate, tip: certificate, unresolved: [] })
+    : lockOnEntering(d, certificate.view + 1).lock
 
 /** Rank of a shown tip, read off its certificates and never claimed (§5.4). */
 export function rankOfShown(d: Draft, tip: Certificate | null, strong: Certificate | null): Rank {

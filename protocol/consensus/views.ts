@@ -65,7 +65,7 @@ function handover(d: Draft): boolean {
   const closing = closingCertificate(d.s)
   if (closing === null) return false
   keepAndSend(d, { kind: 'cc', era: d.s.era.era, certificate: closing })
-  enter(d, closing.view + 1, { kind: 'closed', certificate: closing }, lockOnClosing(closing))
+  enter(d, closing.view + 1, { kind: 'closed', certificate: closing }, lockOnClosing(d, closing))
   return true
 }
 

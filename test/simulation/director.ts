@@ -33,7 +33,8 @@ export class Director {
     const { queue, random, scenario } = this.world
     for (const { cores } of this.world.running) for (const core of cores) this.entered(core, core.state.view)
     const until = scenario.liarsAfter === 'silent' ? scenario.faultyMs : scenario.faultyMs + 5_000
-    for (let t = 30; t < until; t += 20 + random.below(250)) queue.at(t, () => this.#plot(this.world)?.meddle())
+    const gapMs = random.pick([60, 250, 2000])
+    for (let t = 30; t < until; t += 10 + random.below(gapMs)) queue.at(t, () => this.#plot(this.world)?.meddle())
   }
 
   /** Whether the liars do anything now. */

@@ -146,6 +146,12 @@ export class Faults {
     return random.pick(['before', 'durable', 'durable', 'released'] as const)
   }
 
+  /** How long a process stalls while the write that it begins now is under way. */
+  stallAtWriteMs(): number {
+    const { random, scenario } = this.#world
+    return scenario.theme === 'stalls' && random.chance(0.04) ? (0.3 + random.next() * 3.2) * DELTA_MS : 0
+  }
+
   /** A process has crashed: its record may be lost, which no row of §7 without timing allows for. */
   crashed(member: Member): void {
     const { random, scenario } = this.#world

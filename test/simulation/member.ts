@@ -28,11 +28,14 @@ export class Member implements End {
   /** Latest last; the one before it only shows the CC that ended it. */
   cores: Core[] = []
   stalledUntil = 0
+  /** When its quit wait began. */
+  quitSince = 0
   /** On disk. */
   record: SigningRecord | null = null
   recordLost = false
   /** An adversary's wish. */
   crashAtNextWrite: 'before' | 'durable' | 'released' | null = null
+  stallAtNextWriteMs = 0
   readonly specs = new Map<number, EraSpec>()
   readonly chain = new Map<number, string>()
   head: { readonly certificate: Certificate; readonly era: number } | null = null
@@ -154,7 +157,9 @@ export class Member implements End {
   give(core: Core, event: Event): void {
     const { world, run } = this
     world.traceEvent(this, core, event)
-    const { state, effects } = world.step(core.state, event)
+    const before = core.state
+    const { state, effects } = world.step(before, event)
+    if (state.quitWait === 'running' && state.generation !== before.generation) this.quitSince = world.queue.now
     core.state = state
     world.steps += 1
     world.watch(this, core)
@@ -239,6 +244,9 @@ export class Member implements End {
     const ms = world.isFaulty && random.chance(0.3) ? random.next() * world.scenario.diskMsMax : random.next()
     const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite())
     this.crashAtNextWrite = null
+    const stallMs = this.lying ? 0 : this.stallAtNextWriteMs || world.stallAtWriteMs()
+    this.stallAtNextWriteMs = 0
+    if (stallMs > 0) this.stall(stallMs)
     const { run } = this
     world.queue.at(ms, () => {
       if (!this.alive || this.run !== run) return

@@ -42,7 +42,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('12 votes of views not yet entered are dropped', { rememberLaterViews: false }),
   mutant('13a conditions are not rechecked after a slow write', { recheckAfterWrite: false }),
   mutant('13b a recorded, unsent vote is sent after a restart', { resendUnchecked: true }),
-  mutant('14 the set changes by a certified closing block, a BC notwithstanding', { eraEndsOnCommitOnly: false }),
+  mutant('14 the set changes by a closing block while a BC exists', { eraEndsForAll: false }),
   mutant('15 only the latest vote is repeated', { repeatEverything: false }),
   mutant('16 a CC does not rank as strong', { ccIsStrong: false }),
   mutant('17 votes come without the leader signature', { voteCarriesLeaderSignature: false }),

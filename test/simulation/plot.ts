@@ -20,6 +20,10 @@ export class Plot {
   readonly #random: Random
   readonly #reigns = new Map<number, Reign>()
   readonly #reasons = new Map<number, Reason>()
+  /** By view: the organisation that is shown its BC at once, and nobody else. */
+  readonly #targets = new Map<number, number>()
+  /** Views in which the liars say nothing more. */
+  readonly #quiet = new Set<number>()
 
   constructor(director: Director, spec: EraSpec) {
     this.#director = director
@@ -50,6 +54,10 @@ export class Plot {
     const member = this.#director.world.honest.find((one) => one.organisation === organisation)
     return member?.cores.find(({ spec }) => spec.number === this.#spec.number)
   }
+  /** The BC of `view` is for this organisation alone. */
+  target(view: number, organisation: number): void {
+    this.#targets.set(view, organisation)
+  }
   /** The highest view that an honest member has entered. */
   get #view(): number {
     return Math.max(0, ...this.#reasons.keys())
@@ -69,6 +77,7 @@ export class Plot {
         support.leaderSignature ??= message.leaderSignature
         if (support.votes.has(from)) return
         support.votes.set(from, message.signature)
+        if (this.#quiet.has(message.slot.view)) return this.#showEarly(message.slot)
         return this.#reigns.get(message.slot.view)?.heardVote(message.slot)
       }
       case 'commit':
@@ -99,6 +108,18 @@ export class Plot {
       reign.begin()
     } else if (core.state.reason.kind === 'blamed') this.#showStatuses(view, leader)
     if (this.#random.chance(0.4)) this.blame(view, this.#random.next() * 12 * this.#deltaMs)
+    if (this.#random.chance(0.5)) this.#releaseBelow(view)
+  }
+
+  /** A view has just been entered: votes withheld below it are released to one member that may be there still. */
+  #releaseBelow(view: number): void {
+    const below = this.hearsay
+      .recent(12, view)
+      .filter(({ slot }) => slot.view >= view - 2 && this.hearsay.least(slot) !== null)
+    if (below.length === 0) return
+    const late = this.honest.filter((organisation) => (this.coreOf(organisation)?.state.view ?? view) < view)
+    const to = this.#random.pick(late.length > 0 ? late : this.honest)
+    this.vote(this.#random.pick(below).slot, this.hearsay.liars.length, [to], this.#random.next() * 10)
   }
 
   /** Votes of the first `voters` liars for a slot, to chosen members. */
@@ -117,12 +138,33 @@ export class Plot {
   #supportHonest(support: Support, { leaderSignature }: Proposal): void {
     const random = this.#random
     support.leaderSignature = leaderSignature
+    if (support.slot.seq === 0 && random.chance(0.2)) this.#quiet.add(support.slot.view)
+    if (this.#quiet.has(support.slot.view)) return
     const how = random.pick(['all', 'all', 'one', 'some', 'late', 'none'] as const)
     if (how === 'none' || this.honest.length === 0) return
     const to = how === 'one' ? [random.pick(this.honest)] : how === 'some' ? this.some(0.5) : this.honest
     const afterMs = how === 'late' ? random.next() * 4 * this.#deltaMs : random.next() * 10
     const voters = random.chance(0.5) ? this.hearsay.liars.length : random.below(this.hearsay.liars.length + 1)
     this.vote(support.slot, voters, to, afterMs)
+  }
+
+  /** In a view in which they are quiet otherwise, the liars certify what its leader alone voted for, and show it to one member, perhaps before it enters. */
+  #showEarly(slot: Slot): void {
+    const certificate = this.hearsay.least(slot)
+    const [from] = this.hearsay.liars
+    if (slot.seq > 0 || certificate === null || from === undefined) return
+    const view = slot.view + 1
+    const signature = this.hearsay.signStatus(from, view)
+    const message: Message = {
+      kind: 'status',
+      era: this.#spec.number,
+      view,
+      from,
+      signature,
+      tip: certificate,
+      strong: null,
+    }
+    this.sendTo([this.#random.pick(this.honest)], from, message, () => this.#random.next() * 5)
   }
 
   /** The liars blame a view. */
@@ -141,6 +183,14 @@ export class Plot {
     const [from] = this.hearsay.liars
     if (signatures.size < this.#spec.sizes.f + 1 || from === undefined) return
     const certificate: BlameCertificate = { view, signatures }
+    const target = this.#targets.get(view)
+    if (target !== undefined)
+      return this.sendTo(
+        [target],
+        from,
+        { kind: 'bc', era: this.#spec.number, certificate },
+        () => this.#random.next() * 3,
+      )
     const to = this.#random.chance(0.5) ? [this.#random.pick(this.honest)] : this.some(0.6)
     const afterMs = this.#random.chance(0.5) ? 0 : this.#random.next() * 3 * this.#deltaMs
     this.sendTo(to, from, { kind: 'bc', era: this.#spec.number, certificate }, () => afterMs)
@@ -201,6 +251,17 @@ export class Plot {
     if (certificate === undefined) return
     const signature = this.hearsay.sign('commit', from, slot)
     this.sendTo(to, from, { kind: 'commit', era: this.#spec.number, slot, from, signature, certificate }, () => 0)
+  }
+
+  /** Every CC of a view that can be assembled, for one organisation. */
+  showCommits(view: number, organisation: number): void {
+    const [from] = this.hearsay.liars
+    for (const slot of this.hearsay.committed) {
+      const certificate =
+        slot.view === view ? this.hearsay.certificate(slot, 'commit', this.hearsay.liars.length) : null
+      if (certificate !== null && from !== undefined)
+        this.sendTo([organisation], from, { kind: 'cc', era: this.#spec.number, certificate }, () => 0)
+    }
   }
 
   /** A CC, where one can be assembled; else votes. */

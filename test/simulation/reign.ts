@@ -1,8 +1,9 @@
 /**
  * What a lying leader does with its view. `exploit`: a chain that contradicts what an honest member has committed to, on whatever tip the others let
  * pass. `secret`: a chain certified for a chosen few, and, just when they commit, another one for the rest, with blames. `split`: two chains at once, or
- * one late. `ladder`: a short strong chain here, a longer weak one there. `single`: an honest reign. `silent`: none. The moment is the worst for honest
- * members too: one of them may crash at its next write, or stall with a proposal in its hands.
+ * one late. `asleep`: two, and one audience stalls with it. `withheld`: one that the liars certify when the next view begins. `ladder`: a short strong chain
+ * here, a longer weak one there. `aside`: a CC for one member alone. `ambush`: a commit just before a member's quit wait ends. `single`: an honest reign. `silent`: none. At the worst moment
+ * honest members may crash at their next write, or stall.
  */
 import { draftOf, relation } from '../../protocol/consensus/draft.ts'
 import { passesLock } from '../../protocol/consensus/lock.ts'
@@ -51,13 +52,28 @@ export class Reign {
     const { random } = this.#director.world
     const passing = this.#contradicted()
     if (passing.length > 0 && random.chance(0.85)) return this.#exploit(passing)
-    const plan = random.pick(['secret', 'secret', 'split', 'split', 'ladder', 'single', 'silent'] as const)
-    if (plan === 'silent') return
     const honest = random.shuffled(this.#plot.honest)
-    if (plan === 'single') return this.#start(this.#full(honest, random.next() * 10))
-    if (plan === 'secret') return this.#secret(honest)
-    if (plan === 'ladder') return this.#ladder(honest)
-    this.#split(honest)
+    const straggler = this.#straggler()
+    if (straggler !== null && random.chance(0.6)) return this.#ambush(straggler)
+    if (this.#director.world.scenario.kind === 'lying' && random.chance(0.3)) return this.#aside(honest)
+    switch (
+      random.pick(['secret', 'secret', 'split', 'split', 'asleep', 'withheld', 'ladder', 'single', 'silent'] as const)
+    ) {
+      case 'secret':
+        return this.#secret(honest)
+      case 'split':
+        return this.#split(honest)
+      case 'asleep':
+        return this.#asleep(honest)
+      case 'withheld':
+        return this.#withheld(honest)
+      case 'ladder':
+        return this.#ladder(honest)
+      case 'single':
+        return this.#start(this.#full(honest, random.next() * 10))
+      case 'silent':
+        return
+    }
   }
 
   #full(audience: readonly number[], startMs: number): ChainPlan {
@@ -131,11 +147,81 @@ export class Reign {
     this.#trouble()
   }
 
+  /** A chain for some; the others get another one and fall asleep with it in their hands, until the first ones may have committed. */
+  #asleep(honest: readonly number[]): void {
+    const { world } = this.#director
+    const { random } = world
+    const awake = honest.slice(0, Math.max(1, this.#hearsay.spec.sizes.q - this.#hearsay.spec.sizes.f))
+    const sleepers = honest.slice(awake.length)
+    this.#start({ ...this.#full(awake, random.next() * 5), length: 1 })
+    this.#start({ ...this.#full(sleepers, random.next() * 5), length: 1 })
+    if (world.scenario.kind === 'steady') return
+    const atWrite = random.chance(0.6)
+    this.#plot.later(atWrite ? 0 : 8 + random.next() * 4, () => {
+      for (const member of world.running) {
+        if (!sleepers.includes(member.organisation)) continue
+        const ms = (1.5 + random.next() * 2.5) * this.#deltaMs
+        if (atWrite) member.stallAtNextWriteMs = ms
+        else member.stall(ms)
+      }
+    })
+  }
+
+  /** A chain that honest members vote for and the liars do not, until the next view begins (plot.ts); with blames, so that it does. */
+  #withheld(honest: readonly number[]): void {
+    const { random } = this.#director.world
+    const audience = random.chance(0.5)
+      ? honest
+      : honest.slice(0, Math.max(1, this.#hearsay.spec.sizes.q - this.#hearsay.spec.sizes.f))
+    this.#start({ ...this.#full(audience, random.next() * 5), length: 1, shownTo: [] })
+    this.#plot.blame(this.#view, random.next() * 2 * this.#deltaMs)
+    if (random.chance(0.5))
+      this.#start({ ...this.#full(honest.slice(-1), (0.5 + random.next()) * this.#deltaMs), length: 1, shownTo: [] })
+  }
+
+  /** A CC for one member alone, on a weak chain; the others get a longer one, as weak. */
+  #aside(honest: readonly number[]): void {
+    const { random } = this.#director.world
+    const [one, ...others] = honest
+    if (one === undefined) return
+    this.#start({ ...this.#full([one], random.next() * 5), length: 1, shownTo: [one], voters: this.#fewest(1) })
+    this.#start({ ...this.#full(others, random.next() * 5), length: 2, voters: this.#fewest(others.length) })
+    for (let i = 1; i < 8; i++)
+      this.#plot.later((2 + i / 4) * this.#deltaMs, () => this.#plot.showCommits(this.#view, one))
+  }
+
+  /** An honest member that still waits to quit a view below this one, and when its wait may end. */
+  #straggler(): { readonly organisation: number; readonly endsAt: number } | null {
+    const { world } = this.#director
+    for (const { organisation, quitSince } of world.running) {
+      const state = this.#plot.coreOf(organisation)?.state
+      if (state === undefined || state.view >= this.#view || state.quitWait !== 'running') continue
+      const echoMs = world.scenario.liarsEcho ? 0 : this.#deltaMs
+      return { organisation, endsAt: quitSince + 2 * this.#deltaMs + echoMs }
+    }
+    return null
+  }
+
+  /**
+   * The others commit on a strong chain just before the straggler's wait ends, and it is shown a BC of this view, so that it quits this one too: with
+   * the wait that it had begun, or a new one?
+   */
+  #ambush({ organisation, endsAt }: { readonly organisation: number; readonly endsAt: number }): void {
+    const { random, queue } = this.#director.world
+    const honest = this.#plot.honest.filter((other) => other !== organisation)
+    const startMs = Math.max(0, endsAt - queue.now - random.next() * 0.4 * this.#deltaMs)
+    this.#start({ ...this.#full(honest, startMs), length: 1 })
+    this.#plot.target(this.#view, organisation)
+    for (let i = 0; i < 2; i++)
+      this.#start({ ...this.#full([random.pick(honest)], startMs + 5 + random.next() * 30), length: 1, shownTo: [] })
+  }
+
   /** The worst moment for an honest member to crash or to stall. */
   #trouble(): void {
     const { world } = this.#director
     const { random, queue } = world
     if (world.scenario.kind === 'steady' || !world.isFaulty || !random.chance(0.4)) return
+    if (random.chance(0.25)) return this.#absent()
     const target = random.pick(this.#plot.honest)
     const member = world.running.find(({ organisation }) => organisation === target)
     if (member === undefined) return
@@ -146,6 +232,13 @@ export class Reign {
       else if (what === 'write') member.crashAtNextWrite = 'durable'
       else world.crash(member, this.#deltaMs * random.next() * 12)
     })
+  }
+
+  /** All but two honest members are away for a while: too few are left to blame. */
+  #absent(): void {
+    const { world } = this.#director
+    const away = world.random.shuffled(world.running).slice(2)
+    for (const member of away) world.crash(member, (3 + world.random.next() * 6) * this.#deltaMs)
   }
 
   /** Those who would let pass a tip that contradicts a commit, if they and the liars are a quorum. */

@@ -106,7 +106,7 @@ export function scenarioOf(seed: number, focus: Focus = {}): Scenario {
     theme,
     liars: kind === 'asynchronous' ? [] : liarsOf(random, eras, kind === 'lying'),
     eras,
-    faultyMs: kind === 'asynchronous' || kind === 'lying' ? 5_000 : 4_000,
+    faultyMs: kind === 'lying' ? random.pick([800, 1_500, 3_000, 5_000]) : kind === 'asynchronous' ? 5_000 : 4_000,
     healedMs: 120_000,
     links: random.pick(['uniform', 'extreme', 'extreme', 'perLink'] as const),
     linkPart: theme === 'flaps' ? 0.4 : theme === 'stalls' ? 0.7 : 0.97,

@@ -184,6 +184,11 @@ export class World {
     return this.network.healed ? null : this.#faults.crashAtWrite()
   }
 
+  /** How long a process stalls while the write that it begins now is under way. */
+  stallAtWriteMs(): number {
+    return this.network.healed ? 0 : this.#faults.stallAtWriteMs()
+  }
+
   /** The signatures of the simulation say who signed what; the checker sees every one that an honest member makes. */
   signer(member: Member, spec: EraSpec): Signer {
     const me = spec.plan.members.indexOf(member.organisation)
