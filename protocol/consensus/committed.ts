@@ -64,7 +64,8 @@ function commitTo(d: Draft, certificate: Certificate): void {
   const assured = [...s.assured, [certificate.hash, certificate.signatures.size] as const]
   s.assured = new Map(assured.slice(-ASSURED_MAX))
   d.effects.push({ type: 'commit', certificate })
-  if (s.blocks.get(certificate.hash)?.endsEra === true) return endEra(d)
+  const isThere = d.rules.eraEndsForAll || (s.quit === null && s.view <= certificate.view)
+  if (s.blocks.get(certificate.hash)?.endsEra === true && isThere) return endEra(d)
   if (certificate.view === s.view && s.phase === 'running') startProgress(d)
   prune(d)
 }

@@ -14,7 +14,7 @@ import {
 import { isStrong, passesLock } from './lock.ts'
 import { parentCertificate } from './reception.ts'
 import type { Ballot, Candidate } from './state.ts'
-import type { Certificate, Proposal, Slot } from './types.ts'
+import type { Certificate, Hash, Proposal, Slot } from './types.ts'
 
 /** Whether this member signs at all just now: a member, running, not barred by `recover`. */
 export const takesPart = (d: Draft): boolean => d.s.phase === 'running' && d.s.era.me >= 0 && d.s.view > d.s.barredView
@@ -63,8 +63,14 @@ function firstPasses(d: Draft, { view, justification, block }: Proposal): boolea
   const { tip } = justification
   const again = tip !== null && tip.hash === block.hash && block.endsEra
   const onTip = block.parent === (tip?.hash ?? d.s.era.first.hash)
-  if (!again && (!onTip || (tip !== null && d.s.blocks.get(tip.hash)?.endsEra !== false))) return false
+  if (!again && (!onTip || (tip !== null && mayNotExtend(d, tip.hash)))) return false
   return passesLock(d, justification)
+}
+
+/** §5.5: nothing of its era extends the block that ends it; whether one does is known from its header. */
+function mayNotExtend(d: Draft, hash: Hash): boolean {
+  const block = d.s.blocks.get(hash)
+  return block === undefined || (block.endsEra && d.rules.eraEndsForAll)
 }
 
 /** §5.1: exactly a BC of the view before, a CC of a block that closed it, or the start of the era. */
@@ -87,7 +93,7 @@ export function mayVote(d: Draft, candidate: Candidate, recorded: boolean): bool
   } else if (last !== undefined && (slot.seq <= last.seq || !equalsOrExtends(d.s.blocks, slot, last))) return false
   if (slot.seq > 0) {
     if (parentCertificate(d.s, proposal) === null) return false
-    if (d.s.blocks.get(proposal.block.parent)?.endsEra !== false) return false
+    if (mayNotExtend(d, proposal.block.parent)) return false
   }
   return chainPassed(d, candidate) && !conflictsWithCommitted(d, slot)
 }

@@ -59,7 +59,7 @@ function first(d: Draft): Next | null {
   if (unresolved.length > 0) return null
   const parent = tip === null ? s.era.first : s.blocks.get(tip.hash)
   if (parent === undefined) return null
-  const again = tip !== null && parent.endsEra ? parent : null
+  const again = tip !== null && parent.endsEra && d.rules.eraEndsForAll ? parent : null
   if (again !== null && s.validity.get(again.hash) !== 'valid') return null
   return { seq: 0, parent, again, parentCertificate: null, justification: { reason: s.reason, tip, strong } }
 }
@@ -70,7 +70,8 @@ function following(d: Draft, last: NonNullable<Draft['s']['proposal']>): Next | 
   const seq = last.seq + 1
   const parentCertificate = anyCertificateFor(s, last)
   const parent = s.blocks.get(last.hash)
-  if (seq >= s.era.termBlocks || parentCertificate === null || parent === undefined || parent.endsEra) return null
+  if (seq >= s.era.termBlocks || parentCertificate === null || parent === undefined) return null
+  if (parent.endsEra && d.rules.eraEndsForAll) return null
   return { seq, parent, again: null, parentCertificate, justification: null }
 }
 

@@ -143,8 +143,7 @@ function addSignatures(
   const sizeBefore = known?.size ?? 0
   const strong = d.rules.strongQuorum(era)
   if (sizeBefore < era.q || (sizeBefore < strong && merged.size >= strong)) d.learnt = true
-  const ends = !d.rules.eraEndsOnCommitOnly && d.s.blocks.get(slot.hash)?.endsEra === true
-  if (kind === 'commit' || ends) d.found.push({ certificate, from })
+  if (kind === 'commit') d.found.push({ certificate, from })
   return after
 }
 

@@ -46,8 +46,8 @@ export type Rules = {
   recordVotes: boolean
   recordQuit: boolean
   recordLockNow: boolean
-  /** The block that ends the era ends it only through its CC (§5.5). */
-  eraEndsOnCommitOnly: boolean
+  /** A CC of the block that ends the era ends it for all, in whatever view and quit or not, and nothing extends that block (§5.5). */
+  eraEndsForAll: boolean
 }
 
 /** agreement.md as written. */
@@ -78,7 +78,7 @@ export const RULES: Rules = {
   recordVotes: true,
   recordQuit: true,
   recordLockNow: true,
-  eraEndsOnCommitOnly: true,
+  eraEndsForAll: true,
 }
 
 /** (w, σ, τ) of a lock. */

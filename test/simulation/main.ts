@@ -3,6 +3,7 @@
  * command that replays each, and exits 1 if any failed.
  */
 import { parseArgs } from 'node:util'
+import { hunt } from './hunt.ts'
 import { describeScenario, scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
@@ -21,6 +22,10 @@ const count = values.seed === undefined ? Number(values.seeds) : 1
 if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
   console.error('simulate: --seeds, --from and --seed take whole numbers')
   process.exit(64)
+}
+if (values.hunt) {
+  hunt(first, values.seed === undefined ? count : 1, values.only)
+  process.exit()
 }
 const began = Date.now()
 let failed = 0

@@ -1,6 +1,6 @@
 /**
- * The mutants of agreement.md §9: faulty copies of the rules, for the simulator only. Each must be caught by some seed.
- * `caughtBy` is the seed found by `npm run simulate -- --mutants`; `n` and the kind of run are those in which it can show.
+ * The mutants of agreement.md §9: faulty copies of the rules, for the simulator only. The seeds that catch them, and those that nothing has
+ * caught, stand in mutants.test.ts.
  */
 import { RULES, type Rules } from '../../protocol/consensus/rules.ts'
 import type { Flaws } from './scenario.ts'
