@@ -292,4 +292,11 @@ describe('§6 recover', () => {
     h.elapse('restart')
     expect(h.state).toMatchObject({ view: 1, barredView: 1, reason: { kind: 'closed' } })
   })
+
+  it('a member alone has nobody to ask: it goes on, but signs nothing in the view of which it knows nothing', () => {
+    const h = recovering(1)
+    h.elapse('restart')
+    expect(h.state).toMatchObject({ phase: 'running', view: 0, barredView: 0, votesFrom: 1 })
+    expect(ofType(h.effects, 'build')).toEqual([])
+  })
 })
