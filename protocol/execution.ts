@@ -2,10 +2,11 @@
  * Execution: transactions, in the order of a block, applied to the state. The pool, the leader that builds a block and the members that
  * vote for it all go through `BlockExecution.apply`, so they cannot differ.
  * Invariants: the outcome is a function of the transactions, the block's context, the state and the nonces of the last hour; a refused
- * transaction leaves no trace; nothing is refused for its place in memory or the order of a map.
+ * transaction leaves no trace; nothing is refused for its place in memory or the order of a map; what ends an era is the last of its block.
  */
 import { toHex } from './bytes.ts'
 import { CborError } from './cbor.ts'
+import { ERA_STATE_KEY, type EraRecord, readEra } from './kinds/governance/record.ts'
 import type { BlockContext, Kind, StateReader, StateView } from './kinds/kind.ts'
 import { roleOf } from './kinds/roles.ts'
 import { KINDS } from './kinds/table.ts'
@@ -157,6 +158,7 @@ export class BlockExecution {
   readonly #surroundings: Surroundings
   readonly #state: Overlay
   readonly #nonces = new Map<string, UsedNonce>()
+  #nextEra: EraRecord | null = null
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings
@@ -166,6 +168,8 @@ export class BlockExecution {
   /** Applies one transaction after those before, or says why not. */
   apply({ transaction, signer }: SignedTransaction): Code | null {
     const { block, seen, entries } = this.#surroundings
+    // What would come after it is of the next era: its signers, quorum and parameters are other ones.
+    if (this.#nextEra !== null) return 'ERA_ENDED'
     const timing = checkTime(transaction, block.time)
     if (timing !== null) return timing
     const kind = KINDS.get(transaction.kind)
@@ -188,6 +192,7 @@ export class BlockExecution {
     const entriesMax = LIMITS.stateEntriesMax - (kind.usesReserve === true ? 0 : STATE_ENTRIES_RESERVED)
     if (added > 0 && entries + this.#state.entriesAdded + added > entriesMax) return 'STATE_FULL'
     attempt.commitTo(this.#state)
+    if (attempt.changes().has(ERA_STATE_KEY)) this.#nextEra = readEra(attempt)
     this.#nonces.set(key, { address: signerAddress, nonce, validUntil })
     return null
   }
@@ -195,6 +200,11 @@ export class BlockExecution {
   /** State after the transactions applied up to now. */
   get state(): Overlay {
     return this.#state
+  }
+
+  /** The era that begins after this block, once a transaction has completed a change of members or parameters; null otherwise. */
+  get nextEra(): EraRecord | null {
+    return this.#nextEra
   }
 
   /** Nonces used by them, for `ReplayWindow.commit`. */

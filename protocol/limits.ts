@@ -19,6 +19,17 @@ export const LIMITS = {
   headerBytesMax: 1024,
   /** Members of a consortium. */
   membersMax: 64,
+  /** Addresses of a member in the state (multiaddrs), and characters of each. */
+  memberAddressesMax: 4,
+  addressCharactersMax: 128,
+  /** Keys that a member can have had, one after the other. Beyond: MEMBER_KEYS_FULL; remove it and add it anew. */
+  formerKeysMax: 64,
+  /** Open proposals of one member. Beyond: GOVERNANCE_FULL. */
+  proposalsOpenMax: 8,
+  /** How long a proposal may stay open, ms of block time: 30 days. Beyond: GOVERNANCE_EXPIRY. */
+  proposalMsMax: 30 * 24 * 3_600_000,
+  /** Eras that a proof leads through at most. Beyond: there is no proof. */
+  proofErasMax: 128,
   /** Characters of names (member, network, manufacturer, model …). */
   nameCharactersMax: 64,
   /** Key of a namespace entry, UTF-16 units. */

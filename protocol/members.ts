@@ -3,24 +3,31 @@
  * (agreement.md §1). The hash of both stands in every header; a block that changes either ends its era (§5.5).
  */
 import { toHex } from './bytes.ts'
-import { bytes, encodeAs, integer, list, record, type TypeOf, text } from './codec.ts'
+import { bytes, type Codec, encodeAs, integer, list, optional, record, type TypeOf, text } from './codec.ts'
 import { sha3 } from './crypto.ts'
 import { LIMITS } from './limits.ts'
 
 /** A 33-byte compressed key in lower-case hexadecimal: the name of a member or device wherever a map needs one. */
 export type PublicKeyHex = string
 
+/** Name of a member as people see it. */
+export const memberName: Codec<string> = text(LIMITS.nameCharactersMax, {
+  min: 1,
+  pattern: /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u,
+})
+
 /** One organisation's node. */
+export type Member = TypeOf<typeof memberCodec>
 const memberCodec = record({
   /** Shown to people; trusted by nothing. */
-  name: text(LIMITS.nameCharactersMax, { min: 1, pattern: /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u }),
+  name: memberName,
   /** Compressed secp256k1 key, 33 bytes; also the libp2p identity. */
   publicKey: bytes(33),
 })
 
 /** What an era fixes. Times in milliseconds. */
 export type Parameters = TypeOf<typeof parametersCodec>
-const parametersCodec = record({
+const PARAMETERS = {
   /** Percentage of members that makes a quorum, 51 … 100. */
   percent: integer(51, 100),
   /** Δ: bound on delivering one small message between honest, live members. */
@@ -37,7 +44,24 @@ const parametersCodec = record({
   inclusionTimeoutMs: integer(100, 3_600_000),
   /** How far a block's time may be ahead of a member's clock. */
   clockDriftMs: integer(0, 600_000),
+}
+const parametersCodec = record(PARAMETERS)
+
+/** New values of some parameters; null: as it was. Each within the bounds of a genesis. */
+export type ParameterChanges = { readonly [K in keyof Parameters]: number | null }
+/** Shape of `ParameterChanges`. */
+export const parameterChangesCodec: Codec<ParameterChanges> = record({
+  percent: optional(PARAMETERS.percent),
+  deltaMs: optional(PARAMETERS.deltaMs),
+  termBlocks: optional(PARAMETERS.termBlocks),
+  heartbeatMs: optional(PARAMETERS.heartbeatMs),
+  bodyAllowanceMs: optional(PARAMETERS.bodyAllowanceMs),
+  timeoutDoublingsMax: optional(PARAMETERS.timeoutDoublingsMax),
+  inclusionTimeoutMs: optional(PARAMETERS.inclusionTimeoutMs),
+  clockDriftMs: optional(PARAMETERS.clockDriftMs),
 })
+/** Names of all parameters, in the order of their encoding. */
+export const PARAMETER_NAMES = Object.keys(PARAMETERS) as readonly (keyof Parameters)[]
 
 /** Members and parameters of one era. */
 export type MemberSet = TypeOf<typeof memberSetCodec>

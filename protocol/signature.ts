@@ -15,6 +15,7 @@ export const DOMAINS = {
   status: tag('althing/status/1'),
   message: tag('althing/message/1'),
   reinstatement: tag('althing/reinstatement/1'),
+  membership: tag('althing/membership/1'),
   hello: tag('althing/hello/1'),
 } as const
 /** A purpose of signatures. */

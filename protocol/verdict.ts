@@ -144,6 +144,55 @@ export const VERDICTS = {
     422,
     'One member approved twice. Each member counts once: remove the second approval.',
   ),
+  GOVERNANCE_ERA: ignore(
+    0,
+    409,
+    'The proposal is for another era than the present one: members or parameters have changed since. Propose it anew.',
+  ),
+  GOVERNANCE_EXPIRY: ignore(
+    1,
+    422,
+    'The expiry of the proposal lies in the past, or more than 30 days ahead of block time. Choose another.',
+  ),
+  GOVERNANCE_FULL: ignore(
+    1,
+    429,
+    'This member has as many open proposals as it may. Wait until one of them expires or is decided.',
+  ),
+  GOVERNANCE_UNKNOWN: ignore(
+    0,
+    404,
+    'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
+  ),
+  GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
+  GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
+  GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
+  MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),
+  MEMBER_UNKNOWN: ignore(0, 404, 'No member has this key. Look at the list of members.'),
+  MEMBER_CONSENT: ignore(
+    1,
+    422,
+    'The new key did not sign that it joins under this name and these addresses, on this chain. ' +
+      'Have its holder make the request, and pass it on unchanged.',
+  ),
+  MEMBER_KEYS_FULL: ignore(
+    0,
+    409,
+    'This member has had as many keys as the ledger keeps track of. Remove it and add it again with the new key.',
+  ),
+  MEMBERS_FULL: ignore(0, 409, 'The consortium has as many members as it may. Remove one first.'),
+  MEMBERS_TOO_FEW: ignore(0, 409, 'The last member cannot be removed: nobody would be left to decide anything.'),
+  PARAMETER_UNSAFE: ignore(
+    1,
+    422,
+    'With these parameters the chain could come to a stop that no vote undoes. ' +
+      'docs/governance.md says what holds between them; change one in smaller steps.',
+  ),
+  ERA_ENDED: ignore(
+    0,
+    409,
+    'An earlier transaction of the same block ended the era. This one waits for the next block.',
+  ),
   REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
 
   // Blocks (ledger.md §4).

@@ -12,7 +12,6 @@ import { BlockExecution, type SignedTransaction, type Surroundings } from '../..
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import type { BlockContext, StateReader } from '../../protocol/kinds/kind.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { memberIndex, quorumSizes } from '../../protocol/members.ts'
 import { merkleRoot, treeRoots } from '../../protocol/merkle.ts'
 import type { StateTree } from '../../protocol/state/tree.ts'
 import type { Code } from '../../protocol/verdict.ts'
@@ -20,9 +19,10 @@ import { AlthingError, isAlthingError } from '../errors.ts'
 import { atOnce, inSteps, type Steps } from '../steps.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
+import type { LedgerEra } from './era.ts'
 import { type Committed, type Head, readCommitted } from './opening.ts'
 import { LedgerReads } from './reads.ts'
-import { HeaderRules } from './rules.ts'
+import { HeaderRules, nextMemberSetHashOf } from './rules.ts'
 import { type BlockEvent, ParentReader, Speculation, stateChangesOf, type Tip } from './speculation.ts'
 import type { UsedNonces } from './usedNonces.ts'
 
@@ -60,7 +60,7 @@ export class Executor {
   readonly reads: LedgerReads
   readonly #ledger: LedgerStore
   readonly #options: ExecutorOptions
-  readonly #context: Omit<BlockContext, 'height' | 'time'>
+  readonly #context: Pick<BlockContext, 'chainId' | 'trust'>
   readonly #rules: HeaderRules
   readonly #tree: StateTree
   readonly #head: Head
@@ -74,13 +74,11 @@ export class Executor {
   #failure: AlthingError | undefined
 
   private constructor(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions, opened: Committed) {
-    const { memberSet, trust } = genesis
-    const { q } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
     if (options.speculationsMax < 2) throw new RangeError('fewer than 2 speculations')
     this.#ledger = ledger
     this.#options = options
     const chainId = chainIdOf(genesis)
-    this.#context = { chainId, memberSet, members: memberIndex(memberSet), quorum: q, trust }
+    this.#context = { chainId, trust: genesis.trust }
     this.#rules = new HeaderRules(genesis)
     this.#tree = opened.tree
     this.#head = opened.head
@@ -102,9 +100,14 @@ export class Executor {
   }
 
   /** Height and hash of the last committed block; the chain id at height 0. */
-  get head(): { readonly height: number; readonly hash: Uint8Array; readonly time: number } {
+  get head(): Pick<Head, 'height' | 'hash' | 'time'> {
     const { height, hash, time } = this.#head
     return { height, hash, time }
+  }
+
+  /** The era of the next block on top of the committed chain. */
+  get era(): LedgerEra {
+    return this.#head.era
   }
 
   /** The failed write after which everything is refused, if there was one. */
@@ -189,6 +192,8 @@ export class Executor {
         bytesLeft -= signed.transaction.bytes.length
         included.push(signed)
       }
+      // What waits comes into the next era, whose members may judge it otherwise.
+      if (execution.nextEra !== null) break
       yield
     }
     const ids = included.map(({ transaction }) => transaction.id)
@@ -205,6 +210,7 @@ export class Executor {
       treesRoot: merkleRoot(sha3, roots),
       transactionCount: ids.length,
       stateRoot: this.#tree.rootHash(update.root),
+      nextMemberSetHash: nextMemberSetHashOf(execution),
     })
     if (this.#speculations.has(toHex(sealed.hash))) this.#tree.release(update.created)
     else
@@ -259,7 +265,7 @@ export class Executor {
     if (known !== undefined) {
       // Its time was judged by a clock that has moved on since; all else about it is settled by its hash.
       this.#touch(hash, known)
-      return this.#rules.isAhead(header, nowMs) ? 'BLOCK_TIME_AHEAD' : null
+      return this.#rules.isAhead(header, known.parentEra, nowMs) ? 'BLOCK_TIME_AHEAD' : null
     }
     if (this.#ledger.heightOf(sealed.hash) !== undefined) return null
     const first = this.#tipOf(header.parent)
@@ -277,6 +283,8 @@ export class Executor {
         // Over several steps a commit may have taken the state away under the execution: then it says nothing about the block.
         return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : 'BLOCK_TRANSACTION'
     }
+    const end = this.#rules.judgeEnd(header, execution)
+    if (end !== null) return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : end
     const changes = stateChangesOf(execution.state.changes(), header.height)
     yield
     const parent = this.#parentStill(header.parent, base)
@@ -324,6 +332,9 @@ export class Executor {
         'EXECUTOR_UNKNOWN_BLOCK',
         `block ${toHex(hash)} was not executed here; fetch and validate it first`,
       )
+    // What follows it is of another era and signed by others: whoever starts that era, or proves it, needs the certificate of its last block.
+    if (chain.some((block) => block.sealed !== chain.at(-1)?.sealed && block.sealed.header.nextMemberSetHash !== null))
+      throw new Error('a block that ends its era is committed by its own certificate only')
     // Its certificate exists, so what conflicts with it is over; and while the store changes, only blocks above it read what they should.
     this.#committing = chain
     const last = chain.at(-1) as Speculation
@@ -425,7 +436,15 @@ export class Executor {
 
   #surroundingsOf(parent: Tip, time: number, state: StateReader): Surroundings {
     return {
-      block: { ...this.#context, height: parent.height + 1, time },
+      block: {
+        ...this.#context,
+        era: parent.era.era,
+        memberSet: parent.era.memberSet,
+        members: parent.era.members,
+        quorum: parent.era.quorum,
+        height: parent.height + 1,
+        time,
+      },
       state,
       entries: parent.entries,
       seen: parent.seen,

@@ -6,10 +6,12 @@ import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import { type Frontier, frontierAt } from '../../protocol/history.ts'
+import { readEra } from '../../protocol/kinds/governance/record.ts'
 import { EMPTY_STATE, type NodeReference, type StateChange, StateTree } from '../../protocol/state/tree.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
 import { CachedState } from './cachedState.ts'
+import { ledgerEra } from './era.ts'
 import { genesisChanges } from './genesisState.ts'
 import type { Tip } from './speculation.ts'
 import { UsedNonces } from './usedNonces.ts'
@@ -35,16 +37,17 @@ export async function readCommitted(genesis: Genesis, ledger: LedgerStore): Prom
   if (!equalBytes(tree.rootHash(root), expected))
     throw storeError('STORE_CORRUPT', `the state is not that of the committed height ${height}; fetch the ledger anew`)
   const nonces = await UsedNonces.rebuild(ledger, time)
+  const state = new CachedState(ledger)
   const head: Head = {
     header,
     hash: ledger.committedHash,
     height,
     time,
-    era: 0,
+    era: ledgerEra(readEra(state)),
     root,
     entries,
     frontier,
-    state: new CachedState(ledger),
+    state,
     seen: nonces.has,
   }
   return { tree, head, nonces }

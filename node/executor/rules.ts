@@ -4,45 +4,53 @@
  */
 import type { Header } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
-import type { SignedTransaction } from '../../protocol/execution.ts'
+import type { BlockExecution, SignedTransaction } from '../../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { frontierRoot } from '../../protocol/history.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { memberSetHash } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
+import type { LedgerEra } from './era.ts'
 import { NO_MODULES_HASH } from './genesisState.ts'
 import type { Tip } from './speculation.ts'
+
+/** Header field `nextMemberSetHash` of a block that was executed. */
+export const nextMemberSetHashOf = ({ nextEra }: Pick<BlockExecution, 'nextEra'>): Uint8Array | null =>
+  nextEra === null ? null : memberSetHash(nextEra.memberSet)
 
 /** The rules of one chain. */
 export class HeaderRules {
   readonly #chainId: Uint8Array
-  readonly #memberSetHash: Uint8Array
-  readonly #clockDriftMs: number
 
   constructor(genesis: Genesis) {
     this.#chainId = chainIdOf(genesis)
-    this.#memberSetHash = memberSetHash(genesis.memberSet)
-    this.#clockDriftMs = genesis.memberSet.parameters.clockDriftMs
   }
 
   /** The fields of a header on top of `parent` that follow from the chain alone. */
-  expected(parent: Tip): Omit<Header, 'time' | 'treesRoot' | 'transactionCount' | 'stateRoot'> {
+  expected(parent: Tip): Omit<Header, 'time' | 'treesRoot' | 'transactionCount' | 'stateRoot' | 'nextMemberSetHash'> {
     return {
       version: 1,
       chainId: this.#chainId,
-      era: parent.era,
+      era: parent.era.era,
       height: parent.height + 1,
       parent: parent.hash,
       historyRoot: frontierRoot(parent.frontier),
-      memberSetHash: this.#memberSetHash,
-      nextMemberSetHash: null,
+      memberSetHash: parent.era.memberSetHash,
       modulesHash: NO_MODULES_HASH,
     }
   }
 
-  /** Whether the time of a block is further ahead of the clock `nowMs` than members allow. */
-  isAhead(header: Header, nowMs: number): boolean {
-    return header.time > nowMs + this.#clockDriftMs
+  /** Whether the time of a block is further ahead of the clock `nowMs` than members of its era allow. */
+  isAhead(header: Header, { memberSet }: Pick<LedgerEra, 'memberSet'>, nowMs: number): boolean {
+    return header.time > nowMs + memberSet.parameters.clockDriftMs
+  }
+
+  /** What ends an era is known from executing it: the hash of the set that comes, exactly where a change was completed. */
+  judgeEnd(header: Header, execution: BlockExecution): Code | null {
+    const expected = nextMemberSetHashOf(execution)
+    const { nextMemberSetHash: stated } = header
+    const fits = expected === null || stated === null ? expected === stated : equalBytes(expected, stated)
+    return fits ? null : 'BLOCK_MEMBER_SET'
   }
 
   /** All that can be said of a block without hashing or executing its transactions. */
@@ -51,11 +59,9 @@ export class HeaderRules {
     if (header.height !== expected.height) return 'BLOCK_HEIGHT'
     if (header.era !== expected.era) return 'BLOCK_ERA'
     if (header.time < parent.time) return 'BLOCK_TIME'
-    if (this.isAhead(header, nowMs)) return 'BLOCK_TIME_AHEAD'
+    if (this.isAhead(header, parent.era, nowMs)) return 'BLOCK_TIME_AHEAD'
     if (!equalBytes(header.historyRoot, expected.historyRoot)) return 'BLOCK_HISTORY'
     if (!equalBytes(header.memberSetHash, expected.memberSetHash)) return 'BLOCK_MEMBER_SET'
-    // No kind of transaction changes the member set, so no block can end an era.
-    if (header.nextMemberSetHash !== null) return 'BLOCK_MEMBER_SET'
     if (!equalBytes(header.modulesHash, expected.modulesHash)) return 'BLOCK_MODULES'
     if (header.transactionCount !== transactions.length || transactions.length > LIMITS.blockTransactionsMax)
       return 'BLOCK_COUNT'

@@ -4,15 +4,18 @@
  * changes nothing outside itself and the nodes of the state tree that it created.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
+import { encodeAs } from '../../protocol/codec.ts'
 import type { BlockExecution, Seen, SignedTransaction } from '../../protocol/execution.ts'
 import { appendBlock, type Frontier, type HistoryNode } from '../../protocol/history.ts'
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { memberSetCodec } from '../../protocol/members.ts'
 import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
 import type { NodeReference, StateUpdate } from '../../protocol/state/tree.ts'
 import type { LedgerBlock, LedgerChanges } from '../store/ledgerBatch.ts'
 import { encodeBody } from './body.ts'
+import { type LedgerEra, ledgerEra } from './era.ts'
 import { packNonces } from './usedNonces.ts'
 
 /** What a block can be put on top of: the head of the committed chain, or a speculation. */
@@ -22,7 +25,7 @@ export type Tip = {
   /** Time of the block, ms. */
   readonly time: number
   /** Era of the next block. */
-  readonly era: number
+  readonly era: LedgerEra
   /** State after the block. */
   readonly root: NodeReference
   /** Entries of that state. */
@@ -83,6 +86,9 @@ export class Speculation implements Tip {
   readonly update: StateUpdate
   readonly entries: number
   readonly frontier: Frontier
+  readonly era: LedgerEra
+  /** The era that the block itself stands in. */
+  readonly parentEra: LedgerEra
   readonly ids: readonly Uint8Array[]
   readonly state: StateReader
   readonly #executed: Executed
@@ -101,6 +107,9 @@ export class Speculation implements Tip {
     const { frontier, nodes } = appendBlock(parent.frontier, executed.sealed.hash)
     this.frontier = frontier
     this.#historyNodes = nodes
+    const { nextEra } = executed.execution
+    this.parentEra = parent.era
+    this.era = nextEra === null ? parent.era : ledgerEra(nextEra)
     this.#base = base
     base.forget()
   }
@@ -115,10 +124,6 @@ export class Speculation implements Tip {
 
   get time(): number {
     return this.sealed.header.time
-  }
-
-  get era(): number {
-    return this.sealed.header.era + (this.sealed.header.nextMemberSetHash === null ? 0 : 1)
   }
 
   get root(): NodeReference {
@@ -164,7 +169,7 @@ export class Speculation implements Tip {
       deviceEvents: deviceEventsOf(transactions),
       replayRecords: packNonces(execution.nonces()),
       historyNodes: this.#historyNodes,
-      memberSets: [],
+      memberSets: execution.nextEra === null ? [] : [encodeAs(memberSetCodec, execution.nextEra.memberSet)],
     }
   }
 }

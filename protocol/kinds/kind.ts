@@ -28,7 +28,9 @@ export type BlockContext = {
   readonly height: number
   /** Time of the block, ms since 1970-01-01T00:00Z. */
   readonly time: number
-  /** The set of the block's era. */
+  /** The block's era, from 0. */
+  readonly era: number
+  /** The set of that era. */
   readonly memberSet: MemberSet
   /** `memberIndex(memberSet)`, made once. */
   readonly members: ReadonlyMap<PublicKeyHex, number>

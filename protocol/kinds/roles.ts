@@ -1,11 +1,12 @@
 /**
  * Roles: as what the key that signed a transaction acts, from the state and the member set alone.
  * Invariants: a member's key is a member's whatever the state says, so that no registration can take its role; keys and devices of members
- * that have left act for nobody.
+ * that have left act for nobody; those of a member whose key was replaced act for its present key.
  */
 import type { PublicKeyHex } from '../members.ts'
 import type { Code } from '../verdict.ts'
 import { deviceInService } from './device/record.ts'
+import { memberNow } from './governance/record.ts'
 import { readApiKey } from './key/record.ts'
 import type { BlockContext, Role, StateReader } from './kind.ts'
 
@@ -21,9 +22,11 @@ export function roleOf(
 ): Role | Code {
   if (members.has(signer)) return { is: 'member', member: signer }
   const apiKey = readApiKey(state, address)
-  if (apiKey !== undefined && members.has(apiKey.member)) return { is: 'apiKey', member: apiKey.member }
+  const keyOwner = apiKey && memberNow(state, apiKey.member, members)
+  if (keyOwner !== undefined) return { is: 'apiKey', member: keyOwner }
   const device = deviceInService(state, address)
   if (device === 'DEVICE_UNKNOWN') return 'TX_UNKNOWN_SIGNER'
   if (typeof device === 'string') return device
-  return members.has(device.owner) ? { is: 'device', member: device.owner } : 'TX_UNKNOWN_SIGNER'
+  const owner = memberNow(state, device.owner, members)
+  return owner === undefined ? 'TX_UNKNOWN_SIGNER' : { is: 'device', member: owner }
 }

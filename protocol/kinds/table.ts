@@ -4,6 +4,7 @@
  */
 import { accessBlacklist, accessReinstate } from './access/access.ts'
 import { deviceRegister, deviceRetire, deviceUpdate } from './device/device.ts'
+import { governanceApprove, governancePropose } from './governance/governance.ts'
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
@@ -23,6 +24,8 @@ const ROWS: readonly Kind<unknown>[] = [
   trustScore,
   accessBlacklist,
   accessReinstate,
+  governancePropose,
+  governanceApprove,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

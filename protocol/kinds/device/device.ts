@@ -7,6 +7,7 @@ import { record, type TypeOf } from '../../codec.ts'
 import { addressOf } from '../../signature.ts'
 import type { Code } from '../../verdict.ts'
 import { deviceId, label, publicKey } from '../fields.ts'
+import { memberNow, readSuccession } from '../governance/record.ts'
 import { readApiKey } from '../key/record.ts'
 import type { Kind, KindContext, StateReader } from '../kind.ts'
 import { startingTrust, writeTrust } from '../trust/record.ts'
@@ -40,7 +41,9 @@ export const deviceRegister: Kind<TypeOf<typeof registerPayload>> = {
   apply(payload, context, state) {
     const id = toHex(addressOf(payload.publicKey))
     if (readDevice(state, id) !== undefined) return 'DEVICE_EXISTS'
-    if (context.members.has(toHex(payload.publicKey)) || readApiKey(state, id) !== undefined) return 'KEY_EXISTS'
+    const key = toHex(payload.publicKey)
+    const isMembers = context.members.has(key) || readSuccession(state, key) !== undefined
+    if (isMembers || readApiKey(state, id) !== undefined) return 'KEY_EXISTS'
     writeDevice(state, id, {
       ...payload,
       owner: context.role.member,
@@ -57,7 +60,7 @@ export const deviceRegister: Kind<TypeOf<typeof registerPayload>> = {
 function ownDevice(state: StateReader, id: string, context: KindContext): DeviceRecord | Code {
   const device = readDevice(state, id)
   if (device === undefined) return 'DEVICE_UNKNOWN'
-  if (device.owner !== context.role.member) return 'TX_FORBIDDEN'
+  if (memberNow(state, device.owner, context.members) !== context.role.member) return 'TX_FORBIDDEN'
   return device.status === 'retired' ? 'DEVICE_RETIRED' : device
 }
 

@@ -7,6 +7,7 @@ import { record, type TypeOf } from '../../codec.ts'
 import { addressOf } from '../../signature.ts'
 import { readDevice } from '../device/record.ts'
 import { label, publicKey } from '../fields.ts'
+import { memberNow, readSuccession } from '../governance/record.ts'
 import type { Kind } from '../kind.ts'
 import { apiKeyStateKey, encodeApiKey, readApiKey } from './record.ts'
 
@@ -21,11 +22,12 @@ export const keyAuthorize: Kind<TypeOf<typeof authorizePayload>> = {
   payload: authorizePayload,
   apply(payload, context, state) {
     const address = toHex(addressOf(payload.publicKey))
-    if (context.members.has(toHex(payload.publicKey))) return 'KEY_EXISTS'
+    const key = toHex(payload.publicKey)
+    if (context.members.has(key) || readSuccession(state, key) !== undefined) return 'KEY_EXISTS'
     if (readDevice(state, address) !== undefined) return 'KEY_EXISTS'
     const present = readApiKey(state, address)
     // A key of a member that has left is dead; whoever holds it may be authorised by a present member.
-    if (present !== undefined && context.members.has(present.member)) return 'KEY_EXISTS'
+    if (present !== undefined && memberNow(state, present.member, context.members) !== undefined) return 'KEY_EXISTS'
     state.put(apiKeyStateKey(address), encodeApiKey({ member: context.role.member, label: payload.label }))
     return null
   },
@@ -41,7 +43,7 @@ export const keyRevoke: Kind<TypeOf<typeof revokePayload>> = {
     const address = toHex(addressOf(payload.publicKey))
     const present = readApiKey(state, address)
     if (present === undefined) return 'KEY_UNKNOWN'
-    if (present.member !== context.role.member) return 'TX_FORBIDDEN'
+    if (memberNow(state, present.member, context.members) !== context.role.member) return 'TX_FORBIDDEN'
     state.delete(apiKeyStateKey(address))
     return null
   },

@@ -6,6 +6,7 @@ import { decodeAs, encodeAs, record, type TypeOf } from '../../codec.ts'
 import type { Genesis } from '../../genesis.ts'
 import { addressOf } from '../../signature.ts'
 import { label, publicKeyHex } from '../fields.ts'
+import { ERA_STATE_KEY, encodeEra, firstEra } from '../governance/record.ts'
 import type { StateReader } from '../kind.ts'
 
 /** An authorised API key. */
@@ -30,14 +31,14 @@ export function readApiKey(state: StateReader, address: string): ApiKeyRecord | 
 }
 
 /**
- * The entries of the state before block 1: the genesis' API keys, each for the member at its place in the list. Throws `RangeError`
+ * The entries of the state before block 1: the first era, and the genesis' API keys, each for the member at its place in the list. Throws `RangeError`
  * when the genesis has more lists than members, names one key twice, or names a member's key.
  */
 export function genesisEntries(genesis: Genesis): ReadonlyMap<string, Uint8Array> {
   const { members } = genesis.memberSet
   if (genesis.apiKeys.length > members.length) throw new RangeError('more lists of API keys than members')
   const taken = new Set(members.map((member) => toHex(member.publicKey)))
-  const entries = new Map<string, Uint8Array>()
+  const entries = new Map<string, Uint8Array>([[ERA_STATE_KEY, encodeEra(firstEra(genesis.memberSet))]])
   genesis.apiKeys.forEach((keys, i) => {
     keys.forEach((key, j) => {
       if (taken.has(key)) throw new RangeError(`API key ${j} of member ${i} is named twice or is a member's key`)

@@ -12,6 +12,7 @@ import {
   type Surroundings,
 } from '../../../protocol/execution.ts'
 import type { Genesis } from '../../../protocol/genesis.ts'
+import { firstEra, readEra } from '../../../protocol/kinds/governance/record.ts'
 import { genesisEntries } from '../../../protocol/kinds/key/record.ts'
 import type { BlockContext } from '../../../protocol/kinds/kind.ts'
 import { KINDS } from '../../../protocol/kinds/table.ts'
@@ -52,14 +53,15 @@ export const GENESIS: Genesis = {
 export const TIME = 10_000_000
 export const CHAIN = new Uint8Array(32).fill(9)
 
-/** Context of a block at `height`. */
-export const blockAt = (height: number, time = TIME): BlockContext => ({
+/** Context of a block at `height`, in the first era unless another is given. */
+export const blockAt = (height: number, time = TIME, present = firstEra(GENESIS.memberSet)): BlockContext => ({
   chainId: CHAIN,
   height,
   time,
-  memberSet: GENESIS.memberSet,
-  members: memberIndex(GENESIS.memberSet),
-  quorum: quorumSizes(MEMBERS.length, 51).q,
+  era: present.era,
+  memberSet: present.memberSet,
+  members: memberIndex(present.memberSet),
+  quorum: quorumSizes(present.memberSet.members.length, present.memberSet.parameters.percent).q,
   trust: GENESIS.trust,
 })
 
@@ -96,6 +98,7 @@ export function make(
 export class Chain {
   readonly entries = new Map<string, Uint8Array>(genesisEntries(GENESIS))
   height = 0
+  time = TIME
   seen: Seen = () => false
 
   get(key: string): Uint8Array | undefined {
@@ -103,7 +106,8 @@ export class Chain {
   }
 
   surroundings(): Surroundings {
-    return { block: blockAt(this.height + 1), state: this.entries, entries: this.entries.size, seen: this.seen }
+    const block = blockAt(this.height + 1, this.time, readEra(this.entries))
+    return { block, state: this.entries, entries: this.entries.size, seen: this.seen }
   }
 
   /** Applies one transaction in a block of its own. */
