@@ -10,7 +10,8 @@ import { recover, SIGNATURE_BYTES } from './signature.ts'
 
 /** What leader signatures, votes and commits are about. */
 export type Statement = TypeOf<typeof statementCodec>
-const statementCodec = record({
+/** Shape of a statement. */
+export const statementCodec = record({
   era: integer(),
   view: integer(),
   seq: integer(),

@@ -15,6 +15,8 @@ export const LIMITS = {
   blockTransactionsMax: 8000,
   /** Bytes of all transactions of a block together. */
   blockBytesMax: 2 * 1024 * 1024,
+  /** Headers that one piece of evidence shows; beyond, the two blocks are too far apart for it. */
+  evidenceHeadersMax: 160,
   /** Bytes of a block header's encoding. */
   headerBytesMax: 1024,
   /** Members of a consortium. */

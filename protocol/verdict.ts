@@ -165,6 +165,22 @@ export const VERDICTS = {
     'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
   ),
   GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
+  EVIDENCE_ERA: ignore(
+    0,
+    409,
+    'The evidence is of another era than the present one. It can only be kept off the chain.',
+  ),
+  EVIDENCE_KNOWN: ignore(0, 409, 'An offence of this member in this view is recorded already. There is nothing to do.'),
+  EVIDENCE_SIGNER: ignore(
+    2,
+    422,
+    'The signatures are not those of one member, or not of the leader of that view. Show what one member signed.',
+  ),
+  EVIDENCE_VOID: ignore(
+    2,
+    422,
+    'An honest member could have signed both. Compare it with agreement.md §7 and show the headers that make it a conflict.',
+  ),
   GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
   GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
   MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),

@@ -4,6 +4,7 @@
  */
 import { accessBlacklist, accessReinstate } from './access/access.ts'
 import { deviceRegister, deviceRetire, deviceUpdate } from './device/device.ts'
+import { evidence } from './evidence/evidence.ts'
 import { governanceApprove, governancePropose } from './governance/governance.ts'
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
@@ -24,6 +25,7 @@ const ROWS: readonly Kind<unknown>[] = [
   trustScore,
   accessBlacklist,
   accessReinstate,
+  evidence,
   governancePropose,
   governanceApprove,
 ] as readonly Kind<unknown>[]
