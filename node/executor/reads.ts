@@ -5,8 +5,10 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
+import { decodeAs } from '../../protocol/codec.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { historyInclusion } from '../../protocol/history.ts'
+import { type MemberSet, memberSetCodec } from '../../protocol/members.ts'
 import { transactionProof } from '../../protocol/merkle.ts'
 import { type BlockEvidence, buildProof, type Proof } from '../../protocol/proof.ts'
 import { keyHashOf, type StateEntry, valueHashOf } from '../../protocol/state/entry.ts'
@@ -69,6 +71,13 @@ export class LedgerReads {
   certificate(height: number): Uint8Array | undefined {
     this.#of.usable()
     return height > this.#of.head().height ? undefined : this.#ledger.certificate(height)
+  }
+
+  /** The member set with `hash`, if it is that of an era up to the present one. */
+  memberSet(hash: Uint8Array): MemberSet | undefined {
+    this.#of.usable()
+    const encoded = this.#ledger.memberSet(hash)
+    return encoded === undefined ? undefined : decodeAs(memberSetCodec, encoded, 'member set')
   }
 
   /** Entry of the BKVS under `key`, with the height of its last change: one lookup. */
