@@ -202,7 +202,7 @@ export class Eras {
     const now = clock.monotonic()
     if (now - (this.#shownAt.get(peer) ?? Number.NEGATIVE_INFINITY) < SHOW_END_MS) return
     this.#shownAt.set(peer, now)
-    const height = endOf(executor, era)
+    const height = executor.reads.eraEnd(era)
     const encoded = height === undefined ? undefined : executor.reads.certificate(height)
     if (height === undefined || encoded === undefined) return
     const { statement, signatures } = decodeAs(certificateCodec, encoded)
@@ -212,20 +212,6 @@ export class Eras {
     const certificate = { ...shown, signatures: new Map(signatures.map((signature, i) => [i, signature])) }
     send(peer, encodeMessage({ kind: 'cc', era, certificate }))
   }
-}
-
-/** Height of the last block of `era`, which is over: eras only rise along the chain. undefined where its header is not here. */
-export function endOf({ head, reads }: Pick<Executor, 'head' | 'reads'>, era: number): number | undefined {
-  let [low, high] = [1, head.height]
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2)
-    const sealed = reads.headerAt(middle)
-    if (sealed === undefined) return undefined
-    if (sealed.header.era <= era) low = middle
-    else high = middle - 1
-  }
-  const found = reads.headerAt(low)
-  return found?.header.era === era && found.header.nextMemberSetHash !== null ? low : undefined
 }
 
 const eraOf = (frame: Frame): number => (frame.kind === 'link' ? frame.frame.era : frame.message.unverified.era)

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { endOf } from '../../../node/consensus/eras.ts'
 import { createDataDirectory } from '../../../node/dataDirectory.ts'
 import { MemberNode } from '../../../node/main.ts'
 import { toHex } from '../../../protocol/bytes.ts'
@@ -196,7 +195,7 @@ describe('eras of running members, while they write', () => {
         (made.node(0).driver.state.highest?.signatures.has(4) ?? false) && made.node(0).eras.present.ledger.era === 1,
     )
     expect(made.node(0).roster.entries.map(({ name }) => name)).toContain('Org 4')
-    expect(endOf(fifth.executor, 0)).toBe(fifth.eras.present.ledger.height)
+    expect(fifth.executor.reads.eraEnd(0)).toBe(fifth.eras.present.ledger.height)
     await made.check()
   }, 120_000)
 
