@@ -4,6 +4,7 @@
  * Invariants: nothing listens before the signing record and the ledger are open and whole; `stop` ends in bounded time; what is fatal ends
  * in `fatal`, once.
  */
+import { isPeerKey } from '../config/kinds.ts'
 import { fromHex, toHex } from '../protocol/bytes.ts'
 import type { Evidence } from '../protocol/consensus/events.ts'
 import { initialState } from '../protocol/consensus/step.ts'
@@ -181,7 +182,7 @@ export class MemberNode {
     )
     const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
     const roster = new Roster(() => clock.now())
-    const named = options.peers.map(({ member }) => member).filter((member) => KEY.test(member))
+    const named = options.peers.map(({ member }) => member).filter((member) => isPeerKey(member))
     const door = new Door(publicKey, state, named)
     const membersOf = (set: MemberSet): MemberAddresses[] => memberAddresses(set, options.peers, state, publicKey)
     const network = await createNetwork(
@@ -444,9 +445,6 @@ class RecordGate {
   }
 }
 
-/** A public key in the place of a member's name. */
-const KEY = /^0[23][0-9a-f]{64}$/
-
 /**
  * Where each other member listens: as configured under its name or key, or as it said when it joined. Peers that are configured by key and are no
  * members stand here as well: a node that is none finds its way to the consortium through them.
@@ -462,7 +460,7 @@ function memberAddresses(
     const configured = peers.filter(({ member }) => member === name || member === key).map(({ address }) => address)
     return { publicKey: key, addresses: configured.length > 0 ? configured : [...readAddresses(state, key)] }
   })
-  const others = peers.filter(({ member }) => KEY.test(member) && !found.some(({ publicKey }) => publicKey === member))
+  const others = peers.filter(({ member }) => isPeerKey(member) && !found.some(({ publicKey }) => publicKey === member))
   return [...found, ...others.map(({ member, address }) => ({ publicKey: member, addresses: [address] }))].filter(
     ({ publicKey }) => publicKey !== own,
   )
