@@ -5,6 +5,7 @@
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { type Home, inHome } from '../config/home.ts'
+import { isPeerKey } from '../config/kinds.ts'
 import type { Problem } from '../config/problems.ts'
 import { renderMarkdown, settingValue, tomlValue } from '../config/render.ts'
 import { type NodeConfig, SETTING_ROWS } from '../config/settings.ts'
@@ -100,7 +101,7 @@ async function filesOf(home: Home, config: NodeConfig): Promise<Problem[]> {
 function peersOf({ network }: NodeConfig, genesis: Genesis): Problem[] {
   const names = genesis.memberSet.members.map((member) => member.name)
   return network.peers
-    .filter((peer) => !names.includes(peer.member))
+    .filter((peer) => !names.includes(peer.member) && !isPeerKey(peer.member))
     .map((peer) => ({
       where: 'network.peers',
       what: `"${peer.member}" is no member of genesis.json`,

@@ -132,6 +132,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'The file is not a list of members.',
     'It is a JSON list of {"name": …, "publicKey": …, "apiKeys": […]}; each member finds its keys with `althing keys list`.',
   ),
+  MEMBER_NAME: failure(
+    EXIT.usage,
+    'No member of the present era has that name or key.',
+    '`althing member list` shows them; a name with spaces needs quotes.',
+  ),
   NOT_INITIALISED: failure(
     EXIT.configuration,
     'There is no althing home there.',
@@ -141,6 +146,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     EXIT.badData,
     'The file is not a proof in its one form.',
     'Fetch it anew; an editor or a formatter may have changed it, or it is no proof file.',
+  ),
+  PAYLOAD_INVALID: failure(
+    EXIT.usage,
+    'A change that is to be proposed breaks a bound of its own.',
+    'docs/governance.md lists names, parameters and bounds.',
   ),
   REGISTRATION_INCOMPLETE: failure(
     EXIT.usage,

@@ -19,7 +19,8 @@ import { record, show, table } from './output.ts'
 /** What may be told of a key. */
 export type KeyView = { name: string; publicKey: string; address: string }
 
-const viewOf = (name: string, key: NodeKey): KeyView => ({
+/** What may be told of `key`. */
+export const viewOf = (name: string, key: NodeKey): KeyView => ({
   name,
   publicKey: key.publicKeyHex,
   address: toHex(addressOf(key.publicKey)),

@@ -11,10 +11,12 @@ import { CommandContext, type Surroundings } from './context.ts'
 import { registerDb } from './db.ts'
 import { registerDevice } from './device.ts'
 import { describeError, EXIT } from './failure.ts'
+import { registerMember, registerParam, registerProposal } from './governance.ts'
 import { registerInit } from './init.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
+import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
@@ -36,6 +38,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerRtu,
   registerStatus,
   registerKeys,
+  registerRotation,
   registerToken,
   registerConfig,
   registerDevice,
@@ -43,6 +46,9 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerMember,
+  registerParam,
+  registerProposal,
   registerDb,
   registerTestnet,
   registerCompletion,

@@ -3,6 +3,7 @@
  * Invariant: everything that is wrong with it is listed at once, before anything starts.
  */
 import { inHome } from '../config/home.ts'
+import { isPeerKey } from '../config/kinds.ts'
 import { didYouMean, type Problem } from '../config/problems.ts'
 import type { NodeConfig } from '../config/settings.ts'
 import { type NodeKey, readKeyFile } from '../node/crypto/keys.ts'
@@ -48,9 +49,16 @@ export async function readRtuHome(context: CommandContext): Promise<RtuHome> {
     device: toHex(addressOf(key.publicKey)),
     dataDirectory: inHome(home, config.node.dataDir),
     watch: config.rtu.watch.map((path) => inHome(home, path)),
-    members: genesis.memberSet.members.flatMap(({ name, publicKey }) => {
-      const addresses = config.rtu.members.filter(({ member }) => member === name).map(({ address }) => address)
-      return addresses.length === 0 ? [] : [{ name, publicKey: toHex(publicKey), addresses }]
+    members: [
+      ...genesis.memberSet.members.map(({ name, publicKey }) => ({ name, publicKey: toHex(publicKey) })),
+      // Members that joined later are named by their keys.
+      ...[...new Set(config.rtu.members.map(({ member }) => member).filter(isPeerKey))].map((key) => ({
+        name: key,
+        publicKey: key,
+      })),
+    ].flatMap((member) => {
+      const entries = config.rtu.members.filter((entry) => entry.member === member.name)
+      return entries.length === 0 ? [] : [{ ...member, addresses: entries.map(({ address }) => address) }]
     }),
   }
 }
@@ -69,7 +77,7 @@ export function rtuProblems({ rtu }: NodeConfig, genesis: Genesis, publicKey: st
       hint: `Name two or more of ${names.join(', ')} with an address of each: "${names[0]}=/dns4/…/tcp/7379"`,
     })
   for (const name of new Set(rtu.members.map(({ member }) => member)))
-    if (!names.includes(name))
+    if (!names.includes(name) && !isPeerKey(name))
       problems.push({
         where: 'rtu.members',
         what: `"${name}" is no member of genesis.json`,

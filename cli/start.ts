@@ -1,6 +1,7 @@
 /** Stage: the operator. `althing start`: runs a member in the foreground until a signal. */
 import type { Command } from 'commander'
 import { apiKeyFile, inHome } from '../config/home.ts'
+import { isPeerKey } from '../config/kinds.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { apiKeyNames } from './keys.ts'
@@ -72,7 +73,7 @@ function peersUnknown(
 ): { where: string; what: string; hint?: string }[] {
   const names = members.map(({ name }) => name)
   return peers
-    .filter(({ member }) => !names.includes(member))
+    .filter(({ member }) => !names.includes(member) && !isPeerKey(member))
     .map(({ member }) => ({
       where: `network.peers "${member}"`,
       what: 'is no member of genesis.json',

@@ -7,6 +7,7 @@
  *     ├── genesis.json     what the members agreed on
  *     ├── keys/            0700
  *     │   ├── node.key     0600  key of the member or device; also its libp2p identity
+ *     │   ├── node.next.key  0600  the member's next key, between `keys rotate` and `keys activate`
  *     │   ├── token.secret 0600  signs API tokens
  *     │   └── api/         0700  <name>.key, 0600: API keys, which own namespaces
  *     └── data/            database and signing record
@@ -21,6 +22,8 @@ export type Home = {
   readonly genesisFile: string
   readonly keysFolder: string
   readonly nodeKeyFile: string
+  /** The key that is to take the place of the member's, once the others have agreed. */
+  readonly nextKeyFile: string
   readonly apiKeysFolder: string
 }
 
@@ -33,6 +36,7 @@ export function homeOf(flag: string | undefined, environment: Readonly<Record<st
     genesisFile: join(folder, 'genesis.json'),
     keysFolder: join(folder, 'keys'),
     nodeKeyFile: join(folder, 'keys', 'node.key'),
+    nextKeyFile: join(folder, 'keys', 'node.next.key'),
     apiKeysFolder: join(folder, 'keys', 'api'),
   })
 }

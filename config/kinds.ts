@@ -143,10 +143,13 @@ export const peerAddress: Kind<string> = textKind(
   asItIs,
 )
 
-/** A member by its name in the genesis, and one address of its node. */
+/** A member by its name in the genesis, or by its public key (66 hexadecimal digits) if it joined later, and one address of its node. */
 export type PeerEntry = { readonly member: string; readonly address: string }
 
-/** `<member name>=<multiaddr>`. A member with several addresses stands in several entries. */
+/** Whether an entry names a member by its public key. No name is so long. */
+export const isPeerKey = (member: string): boolean => /^0[23][0-9a-f]{64}$/.test(member)
+
+/** `<member name or public key>=<multiaddr>`. A member with several addresses stands in several entries. */
 export const peerEntry: Kind<PeerEntry> = textKind(
   '<member name>=<multiaddr>',
   (value) => {

@@ -68,7 +68,8 @@ export const SETTINGS = {
     peers: setting(
       listOf(peerEntry),
       nothing<PeerEntry>(),
-      'Other members: "<member name>=<multiaddr>", the name as in genesis.json. Several addresses: several entries.',
+      'Other members: "<member name>=<multiaddr>", the name as in genesis.json. Several addresses: several entries. ' +
+        'A member that joined later is found by itself, or stands here by its public key.',
     ),
     connections_max: setting(wholeNumber(4, 4096), 256, 'Open connections altogether; more are refused.'),
     inbound_per_second_max: setting(

@@ -70,7 +70,7 @@ async function startParts(
     secretKey: key.secretKey(),
     listen: network.listen,
     announce: network.announce,
-    addresses: addressesOf(network.peers, genesis),
+    peers: network.peers,
     pool: { bytesMax: pool.bytesMax, countMax: pool.countMax },
     networkLimits: {
       connectionsMax: network.connectionsMax,
@@ -135,17 +135,6 @@ async function stopParts(
   await metrics?.close()
   service?.stop()
   await node?.stop()
-}
-
-/** Addresses of each member by its key. */
-function addressesOf(
-  peers: NodeConfig['network']['peers'],
-  genesis: Genesis,
-): { publicKey: string; addresses: string[] }[] {
-  return genesis.memberSet.members.map(({ name, publicKey }) => ({
-    publicKey: toHex(publicKey),
-    addresses: peers.filter(({ member }) => member === name).map(({ address }) => address),
-  }))
 }
 
 const runFile = (home: string): string => join(home, 'run.json')

@@ -122,11 +122,6 @@ export const FAILURES = {
   ),
 
   // The wiring (node/main.ts).
-  NOT_A_MEMBER: failure(
-    78,
-    'The key of this node is not among the members of the genesis.',
-    'Check keys/node.key and genesis.json; `althing config check` compares them.',
-  ),
 
   // Devices (node/rtu).
   RTU_BASELINE_DAMAGED: failure(

@@ -4,32 +4,32 @@
  * Invariants: nothing listens before the signing record and the ledger are open and whole; `stop` ends in bounded time; what is fatal ends
  * in `fatal`, once.
  */
-import { fromHex, toHex, ZERO_HASH } from '../protocol/bytes.ts'
-import { certificateCodec } from '../protocol/certificate.ts'
-import { decodeAs } from '../protocol/codec.ts'
+import { isPeerKey } from '../config/kinds.ts'
+import { fromHex, toHex } from '../protocol/bytes.ts'
 import type { Evidence } from '../protocol/consensus/events.ts'
-import { decodeRecord } from '../protocol/consensus/record.ts'
-import type { State } from '../protocol/consensus/state.ts'
-import { type Beginning, initialState } from '../protocol/consensus/step.ts'
-import type { Block, Era } from '../protocol/consensus/types.ts'
-import { createSigner, createVerifier, type Verifier } from '../protocol/consensus/verify.ts'
+import { initialState } from '../protocol/consensus/step.ts'
+import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
 import { publicKeyOf } from '../protocol/crypto.ts'
-import { checkTransaction } from '../protocol/execution.ts'
+import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { leaderOf, memberIndex, type PublicKeyHex, quorumSizes } from '../protocol/members.ts'
+import { readAddresses } from '../protocol/kinds/governance/record.ts'
+import type { StateReader } from '../protocol/kinds/kind.ts'
+import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
 import { systemClock } from './clock.ts'
-import { blockOf, Driver } from './consensus/driver.ts'
+import { Driver } from './consensus/driver.ts'
+import { Eras, type Seat } from './consensus/eras.ts'
+import { seatStart } from './consensus/seat.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
-import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
+import { openMemberLedger, openRecord } from './dataDirectory.ts'
 import { createDirectory } from './directory.ts'
-import { AlthingError } from './errors.ts'
+import type { LedgerEra } from './executor/era.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { Congestion } from './intake/congestion.ts'
 import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
-import { peerRoleOf } from './light/roles.ts'
+import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
 import { createNetwork } from './network/host.ts'
 import type { NetworkLimits } from './network/limits.ts'
@@ -55,7 +55,8 @@ export type MemberOptions = {
   readonly secretKey: Uint8Array
   readonly listen: readonly string[]
   readonly announce: readonly string[]
-  readonly addresses: readonly MemberAddresses[]
+  /** Where members listen, by name or key (66 hexadecimal digits). Of those that are not named here, what the state says counts. */
+  readonly peers: readonly { readonly member: string; readonly address: string }[]
   readonly pool: { readonly bytesMax: number; readonly countMax: number }
   /** Bounds of the network other than its defaults. */
   readonly networkLimits?: Partial<NetworkLimits>
@@ -74,7 +75,6 @@ type Parts = {
   readonly record: SigningRecord
   readonly ledger: LedgerStore
   readonly signatures: SignaturePool
-  readonly blocks: Blocks
   readonly handing: Handing
   readonly congestion: Congestion
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
@@ -99,8 +99,7 @@ export class MemberNode {
   readonly pool: Pool
   readonly intake: Intake
   readonly network: Network
-  readonly driver: Driver
-  readonly me: number
+  readonly eras: Eras
   readonly startedAt: number
   readonly #parts: Parts
   readonly #listeners = new Set<(blocks: readonly CommittedBlock[]) => void>()
@@ -108,7 +107,7 @@ export class MemberNode {
   #stopping: Promise<void> | undefined
 
   private constructor(
-    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'driver' | 'me'>,
+    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras'>,
     parts: Parts,
   ) {
     this.genesis = fields.genesis
@@ -118,8 +117,7 @@ export class MemberNode {
     this.pool = fields.pool
     this.intake = fields.intake
     this.network = fields.network
-    this.driver = fields.driver
-    this.me = fields.me
+    this.eras = fields.eras
     this.#parts = parts
     this.startedAt = systemClock.now()
   }
@@ -130,19 +128,11 @@ export class MemberNode {
     const { genesis } = options
     const chainId = chainIdOf(genesis)
     const publicKey = toHex(publicKeyOf(options.secretKey))
-    const index = memberIndex(genesis.memberSet)
-    const me = index.get(publicKey)
-    if (me === undefined)
-      throw new AlthingError(
-        'NOT_A_MEMBER',
-        `the key ${publicKey} of this node is not among the members of the genesis`,
-        { exitCode: 78 },
-      )
     if (options.recover) await createDirectory(options.dataDirectory)
     else await requireSigningRecord(signingDirectory(options.dataDirectory))
     const opened = new Opened()
     try {
-      return await MemberNode.#build(options, { chainId, publicKey, index, me, opened })
+      return await MemberNode.#build(options, { chainId, publicKey, opened })
     } catch (error) {
       // What was opened before the part that failed must not stay locked.
       await opened.close()
@@ -152,13 +142,7 @@ export class MemberNode {
 
   static async #build(
     options: MemberOptions,
-    {
-      chainId,
-      publicKey,
-      index,
-      me,
-      opened,
-    }: { chainId: Uint8Array; publicKey: string; index: ReadonlyMap<string, number>; me: number; opened: Opened },
+    { chainId, publicKey, opened }: { chainId: Uint8Array; publicKey: PublicKeyHex; opened: Opened },
   ): Promise<MemberNode> {
     const { genesis, dataDirectory, log } = options
     const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
@@ -168,8 +152,7 @@ export class MemberNode {
     )
     const executor = await Executor.open(genesis, ledger, { speculationsMax: 64 })
     const clock = systemClock
-    const { memberSet } = genesis
-    const { parameters } = memberSet
+    const parameters = () => executor.era.memberSet.parameters
     const state = { get: (key: string) => executor.reads.state(key)?.value }
     // Arrival here of the newest transaction in the blocks that are being committed.
     let newestSeenAt = 0
@@ -187,7 +170,9 @@ export class MemberNode {
     const pool = new Pool(
       {
         ...options.pool,
-        spanMs: Math.max(1, Math.floor(parameters.inclusionTimeoutMs / 4)),
+        get spanMs() {
+          return Math.max(1, Math.floor(parameters().inclusionTimeoutMs / 4))
+        },
         committedMax: 100_000,
         listenersMax: 10_000,
         blockTime: executor.head.time,
@@ -196,12 +181,10 @@ export class MemberNode {
       observer,
     )
     const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
-    const keys = memberSet.members.map((member) => toHex(member.publicKey))
-    const roster = new Roster(
-      memberSet.members.map(({ name }, i) => ({ name, publicKey: keys[i] as string })),
-      me,
-      () => clock.now(),
-    )
+    const roster = new Roster(() => clock.now())
+    const named = options.peers.map(({ member }) => member).filter((member) => isPeerKey(member))
+    const door = new Door(publicKey, state, named)
+    const membersOf = (set: MemberSet): MemberAddresses[] => memberAddresses(set, options.peers, state, publicKey)
     const network = await createNetwork(
       {
         secretKey: options.secretKey,
@@ -209,13 +192,18 @@ export class MemberNode {
         role: 'member',
         listen: options.listen,
         announce: options.announce,
-        members: options.addresses.filter((address) => address.publicKey !== publicKey),
+        members: membersOf(executor.era.memberSet),
         ...(options.networkLimits === undefined ? {} : { limits: options.networkLimits }),
       },
-      { log, roleOf: (key) => peerRoleOf(key, index, state) },
+      { log, roleOf: (key) => door.roleOf(key) },
     )
     const congestion = new Congestion(
-      { lagMsMax: parameters.deltaMs / CONGESTION_SHARE, waitingMin: CONGESTION_WAITING_MIN },
+      {
+        get lagMsMax() {
+          return parameters().deltaMs / CONGESTION_SHARE
+        },
+        waitingMin: CONGESTION_WAITING_MIN,
+      },
       clock,
       () => pool.stats.count,
     )
@@ -227,69 +215,89 @@ export class MemberNode {
         recover: (items) => signatures.recover(items),
         surroundings: () => executor.surroundings(clock.now()),
         publish: (topic, piece) => network.publish(topic, piece),
-        arrived: () => blocks.arrived(),
+        arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         isBusy: () => congestion.isHigh,
         breathe,
       },
     )
-    const era: Era = {
-      era: 0,
-      ...quorumSizes(keys.length, parameters.percent),
-      me,
-      ...parameters,
-      first: { hash: toHex(chainId), parent: toHex(ZERO_HASH), height: 0, endsEra: false },
-    }
-    const verifier = createVerifier({ chainId, memberSet, era: 0, cacheMax: 4096 })
-    const blocks = new Blocks(
-      { era: 0, members: keys, me, heartbeatMs: parameters.heartbeatMs, ...BUILD_BOUNDS },
-      {
-        clock,
-        executor,
-        pool,
-        intake,
-        network,
-        verifier,
-        log,
-        committed: (committed, view) => node.#committed(committed, view),
-        evidence: (evidence) => node.#remember(evidence),
-      },
-    )
-    const initial = stateAtStart(
-      era,
-      createSigner(chainId, options.secretKey),
-      record.read(),
-      executor,
-      verifier,
-      options.recover,
-    )
-    const driver = new Driver(initial, {
-      clock,
-      verifier,
-      record,
-      blocks,
-      log,
-      links: {
-        send: (to, frame) => void network.send(keys[to] as string, frame),
-        push: (to, frame) => void network.push(keys[to] as string, frame),
-        // Whoever has no link to this leader hears of the proposal through the others.
-        gossip(frame) {
-          if (network.linkedPeers().length + 1 < keys.length)
-            void network.publish('proposals', frame).catch(() => undefined)
+    const signer = createSigner(chainId, options.secretKey)
+    const gate = new RecordGate(record)
+    const alsoAsked = named.filter((key) => key !== publicKey)
+    const makeSeat = (): Seat => {
+      const recorded = record.read()
+      const start = seatStart({ chainId, executor, recorded, publicKey, recover: options.recover })
+      const { ledger, era, previousSet, beginning, known, fork } = start
+      const { members, parameters: fixed } = ledger.memberSet
+      const keys = members.map((member) => toHex(member.publicKey))
+      const sets = { memberSet: ledger.memberSet, ...(previousSet === undefined ? {} : { previousSet }) }
+      const verifier = createVerifier({ chainId, ...sets, era: era.era, cacheMax: 4096 })
+      const { me } = era
+      const blocks = new Blocks(
+        { era: era.era, members: keys, me, alsoAsked, heartbeatMs: fixed.heartbeatMs, ...BUILD_BOUNDS },
+        {
+          ...{ clock, executor, pool, intake, network, log },
+          committed: (committed, view) => node.#committed(committed, view),
+          evidence(evidence) {
+            node.#remember(evidence)
+            // What an earlier era forked in forks this one as well.
+            if (evidence.kind === 'fork' && evidence.era < eras.present.ledger.era)
+              eras.present.driver.dispatch({ type: 'forked', fork: evidence })
+          },
         },
+      )
+      const driver = new Driver(initialState(era, signer, beginning, known), {
+        ...{ clock, verifier, blocks, log },
+        record: { write: (bytes) => gate.write(era.era, bytes) },
+        links: {
+          send: (to, frame) => void network.send(keys[to] as string, frame),
+          push: (to, frame) => void network.push(keys[to] as string, frame),
+          // Whoever has no link to this leader hears of the proposal through the others.
+          gossip(frame) {
+            if (network.linkedPeers().length + 1 < keys.length)
+              void network.publish('proposals', frame).catch(() => undefined)
+          },
+        },
+        fatal: options.fatal,
+      })
+      driver.onStep((core) => {
+        if (eras.present.driver === driver) roster.stepped(core)
+      })
+      return { ledger, keys, me, driver, blocks, fork }
+    }
+    const eras: Eras = new Eras({
+      ...{ clock, executor, log, makeSeat },
+      send: (peer, frame) => void network.send(peer, frame),
+      entered({ ledger, keys, me }, before) {
+        const { memberSet } = ledger
+        roster.enter(
+          memberSet.members.map(({ name }, i) => ({ name, publicKey: keys[i] as string })),
+          me,
+        )
+        door.entered(memberSet, ledger.members, before?.keys ?? [])
+        sayWhere(log, publicKey, ledger, me, before)
+        if (before === null) return
+        handing.eraBegan()
+        network.setMembers(membersOf(memberSet))
+        network.enforceRoles()
       },
-      fatal: options.fatal,
+      closed() {
+        door.closed()
+        network.enforceRoles()
+      },
     })
     opened.add(network, (it) => it.stop())
-    const handing = new Handing(parameters.inclusionTimeoutMs, {
+    const handing = new Handing(() => parameters().inclusionTimeoutMs, {
       clock,
       network,
       waiting: (id) => pool.get(id)?.transaction,
       receive: (piece) => intake.receive(undefined, piece),
       leader() {
+        const { keys, me, driver } = eras.present
         const { view } = driver.state
         const leader = leaderOf(view, keys.length)
-        return { view, publicKey: keys[leader] as string, isThisMember: leader === me }
+        // A node that is no member has nobody to hand anything to.
+        return { view, publicKey: keys[leader] as string, isThisMember: leader === me || me < 0 }
       },
       isValid(id) {
         const entry = pool.get(id)
@@ -299,13 +307,13 @@ export class MemberNode {
       },
       censored(view) {
         log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')
-        driver.dispatch({ type: 'censored', view })
+        eras.present.driver.dispatch({ type: 'censored', view })
       },
     })
     const node = new MemberNode(
-      { genesis, roster, executor, pool, intake, network, driver, me },
+      { genesis, roster, executor, pool, intake, network, eras },
       {
-        ...{ lock, record, ledger, signatures, blocks, handing, congestion },
+        ...{ lock, record, ledger, signatures, handing, congestion },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -314,8 +322,7 @@ export class MemberNode {
       },
     )
     const receive = (peer: PublicKeyHex, data: Uint8Array): void => {
-      const from = index.get(peer)
-      const code = from === undefined ? null : driver.receive(from, data)
+      const code = eras.receive(peer, data)
       if (code === null) return
       log.debug({ peer, code }, 'a consensus message was refused')
       network.penalize(peer, code)
@@ -323,32 +330,50 @@ export class MemberNode {
     network.onMessage(receive)
     network.onPush(receive)
     network.onLink((peer, up, run) => {
-      const from = index.get(peer)
-      if (from === undefined) return
-      roster.link(from, up)
-      driver.link(from, up && run !== undefined ? toHex(run) : null)
+      roster.link(peer, up)
+      eras.link(peer, up && run !== undefined ? toHex(run) : null)
     })
-    driver.onStep((state) => roster.stepped(state))
     network.onGossip(async (topic, data) =>
-      topic === 'proposals' ? VERDICTS[driver.receiveGossiped(data) ?? 'OK'].verdict : intake.judge(topic, data),
+      topic === 'proposals' ? VERDICTS[eras.receiveGossiped(data) ?? 'OK'].verdict : intake.judge(topic, data),
     )
+    node.onCommitted((blocks) => {
+      // Before the era moves on: whoever is named by a proposal may come in, and whoever no longer is may not.
+      if (!blocks.some(({ transactions }) => transactions.some(isGovernance))) return
+      if (door.look(executor.era.memberSet)) network.enforceRoles()
+      eras.committed()
+    })
     serveBlocks({
       network,
       executor,
       pool,
-      proposalFrame: (slot) => driver.proposalFrame(slot),
-      proposedHeader: (hash) => driver.proposedHeader(hash),
+      proposalFrame: (slot) => eras.find((driver) => driver.proposalFrame(slot)),
+      proposedHeader: (hash) => eras.find((driver) => driver.proposedHeader(hash)),
     })
     serveDevices({ chainId, network, executor, intake, clock, onCommitted: (listener) => node.onCommitted(listener) })
     await network.start()
-    driver.start()
+    eras.start()
     return node
   }
 
   /** Bodies of transactions that had to be fetched, since gossip had not brought them; and whether blocks wait for space on the disk. */
   get blockFigures(): { readonly bodiesFetched: number; readonly diskFull: boolean } {
-    const { bodiesFetched, diskFull } = this.#parts.blocks
+    const { bodiesFetched, diskFull } = this.eras.present.blocks
     return { bodiesFetched, diskFull }
+  }
+
+  /** The driver of the present era. */
+  get driver(): Driver {
+    return this.eras.present.driver
+  }
+
+  /** Index of this node in the present era; −1 if it is no member. */
+  get me(): number {
+    return this.eras.present.me
+  }
+
+  /** Members and parameters of the present era. */
+  get memberSet(): MemberSet {
+    return this.eras.present.ledger.memberSet
   }
 
   /** Calls `listener` after each commit, in order. */
@@ -373,12 +398,11 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, blocks, handing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, handing, congestion } = this.#parts
     handing.stop()
     congestion.stop()
     this.intake.stop()
-    this.driver.stop()
-    blocks.stop()
+    this.eras.stop()
     await this.network.stop()
     await signatures.close()
     await record.close()
@@ -401,39 +425,70 @@ class Opened {
   }
 }
 
-/** §6: an empty record is a member that has never signed; a member without one starts with `recover`. */
-function stateAtStart(
-  era: Era,
-  signer: ReturnType<typeof createSigner>,
-  recorded: Uint8Array,
-  executor: Executor,
-  verifier: Verifier,
-  recover: boolean,
-): State {
-  const beginning: Beginning =
-    recover || isRecovering(recorded)
-      ? { kind: 'recover' }
-      : recorded.length === 0
-        ? { kind: 'fresh' }
-        : { kind: 'restart', record: decodeRecord(recorded) }
-  const known: Block[] = []
-  for (let height = Math.max(1, executor.head.height - 128); height <= executor.head.height; height++) {
-    const sealed = executor.reads.headerAt(height)
-    if (sealed !== undefined) known.push(blockOf(sealed))
+/** The signing record as eras write it: one after the other, and none after a later one (agreement.md §5.5). */
+class RecordGate {
+  readonly #record: SigningRecord
+  #era = 0
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(record: SigningRecord) {
+    this.#record = record
   }
-  const head = certificateAt(executor, executor.head.height)
-  const verified = head === undefined ? undefined : verifier.certificate(head)
-  return initialState(era, signer, beginning, {
-    blocks: known,
-    certificate: verified?.ok === true ? verified.certificate : null,
-  })
+
+  /** As `SigningRecord.write`; never settles for an era that is over, whose core may sign nothing more. */
+  write(era: number, bytes: Uint8Array): Promise<void> {
+    if (era < this.#era) return new Promise(() => undefined)
+    this.#era = era
+    const run = this.#last.then(() => this.#record.write(bytes))
+    this.#last = run.catch(() => undefined)
+    return run
+  }
 }
 
-/** The encoded certificate of a committed block, decoded; undefined where it has none. */
-export function certificateAt(
-  executor: Executor,
-  height: number,
-): ReturnType<typeof certificateCodec.from> | undefined {
-  const encoded = executor.reads.certificate(height)
-  return encoded === undefined ? undefined : decodeAs(certificateCodec, encoded)
+/**
+ * Where each other member listens: as configured under its name or key, or as it said when it joined. Peers that are configured by key and are no
+ * members stand here as well: a node that is none finds its way to the consortium through them.
+ */
+function memberAddresses(
+  { members }: MemberSet,
+  peers: MemberOptions['peers'],
+  state: StateReader,
+  own: PublicKeyHex,
+): MemberAddresses[] {
+  const found = members.map(({ name, publicKey }) => {
+    const key = toHex(publicKey)
+    const configured = peers.filter(({ member }) => member === name || member === key).map(({ address }) => address)
+    return { publicKey: key, addresses: configured.length > 0 ? configured : [...readAddresses(state, key)] }
+  })
+  const others = peers.filter(({ member }) => isPeerKey(member) && !found.some(({ publicKey }) => publicKey === member))
+  return [...found, ...others.map(({ member, address }) => ({ publicKey: member, addresses: [address] }))].filter(
+    ({ publicKey }) => publicKey !== own,
+  )
+}
+
+const isGovernance = ({ transaction }: SignedTransaction): boolean => transaction.kind.startsWith('governance.')
+
+/** An operator is told where this node stands in an era that begins, loudly where it stands outside. */
+function sayWhere(
+  log: NodeLog,
+  own: PublicKeyHex,
+  { era, memberSet }: LedgerEra,
+  me: number,
+  before: Seat | null,
+): void {
+  const fields = { era, members: memberSet.members.map(({ name }) => name), publicKey: own }
+  if (me >= 0) {
+    if (before === null) return log.info(fields, 'this node is a member')
+    return log.info(fields, before.me < 0 ? 'an era begins: this node is a member now' : 'an era begins')
+  }
+  if (before !== null && before.me >= 0)
+    return log.error(
+      fields,
+      'this node is no member any more: it was removed, or its key was replaced. It signs nothing, the members end their connections, and what it ' +
+        'has can still be read. After a change of key: `althing keys activate`, then start again',
+    )
+  log.warn(
+    fields,
+    'this node is no member: it follows the chain as far as members let it, and signs nothing. Members let in whose key stands in a proposal',
+  )
 }

@@ -1,13 +1,17 @@
 /**
- * Light verification: what a header is worth to someone who holds the member set of its era and nothing else (ledger.md §6).
+ * Light verification: what a header is worth to someone who holds the member set of its era and nothing else, and how such a one gets from
+ * era to era (ledger.md §6, agreement.md §5.5).
  * Invariants: nothing claimed is trusted, signers are recovered and counted once; whoever accepts here believes only what agreement.md §7
  * lists; nothing throws, whatever was sent in these types.
  */
-import type { SealedHeader } from './block.ts'
+import { decodeHeader, type SealedHeader } from './block.ts'
 import { equalBytes } from './bytes.ts'
-import { signersOf, type WireCertificate } from './certificate.ts'
-import { sha256 } from './crypto.ts'
-import { type MemberSet, memberIndex, memberSetHash, quorumSizes } from './members.ts'
+import { certificateCodec, signersOf, type WireCertificate } from './certificate.ts'
+import { bytes, decodeAs, record, type TypeOf } from './codec.ts'
+import { sha3, sha256 } from './crypto.ts'
+import type { Genesis } from './genesis.ts'
+import { LIMITS } from './limits.ts'
+import { type MemberSet, memberIndex, memberSetCodec, memberSetHash, quorumSizes } from './members.ts'
 import { verifyInclusion } from './merkle.ts'
 import type { Code } from './verdict.ts'
 
@@ -55,6 +59,63 @@ export function verifyHeader(
     signers: found.members,
     assurance: count + q - n - 1,
     sentence: assuranceSentence(count, memberSet),
+  }
+}
+
+/** An era as a light peer knows it. */
+export type TrustedEra = {
+  readonly era: number
+  /** Height of the block that it began from; 0 in the first. */
+  readonly height: number
+  readonly memberSet: MemberSet
+}
+
+/** The era that the genesis is. */
+export const eraOfGenesis = ({ memberSet }: Genesis): TrustedEra => ({ era: 0, height: 0, memberSet })
+
+/** How an era ended: everything in its own bytes. */
+export type EraLink = TypeOf<typeof eraLinkCodec>
+/** Shape of an `EraLink`. */
+export const eraLinkCodec = record({
+  /** Header of the last block of the era. */
+  header: bytes(1, LIMITS.headerBytesMax),
+  /** Its commit certificate, by members of the era. */
+  certificate: bytes(1, LIMITS.consensusMessageBytesMax),
+  /** The next member set, whose hash the header names. */
+  memberSet: bytes(1, LIMITS.memberSetBytesMax),
+})
+
+/** The era after `trusted`, and what the certificate of its beginning is worth. */
+export type FollowedEra = { readonly ok: true; readonly next: TrustedEra; readonly verified: VerifiedHeader }
+
+/**
+ * Follows `link` out of the era `trusted`: its last block is committed by its own members, and the set that the block names takes over. BLOCK_MALFORMED,
+ * BLOCK_ERA (of another era), BLOCK_HEIGHT, CERT_MALFORMED, BLOCK_MEMBER_SET (it ends no era, or names another set), and codes of `verifyHeader`.
+ */
+export function followEra(trusted: TrustedEra, link: EraLink, chainId: Uint8Array): FollowedEra | LightRefusal {
+  const refused = (code: Code): LightRefusal => ({ ok: false, code })
+  const sealed = attempt(() => decodeHeader(link.header))
+  if (sealed === undefined) return refused('BLOCK_MALFORMED')
+  const { header } = sealed
+  if (header.era !== trusted.era) return refused('BLOCK_ERA')
+  if (header.height <= trusted.height) return refused('BLOCK_HEIGHT')
+  if (header.nextMemberSetHash === null || !equalBytes(sha3(link.memberSet), header.nextMemberSetHash))
+    return refused('BLOCK_MEMBER_SET')
+  const memberSet = attempt(() => decodeAs(memberSetCodec, link.memberSet, 'member set'))
+  if (memberSet === undefined) return refused('BLOCK_MEMBER_SET')
+  const certificate = attempt(() => decodeAs(certificateCodec, link.certificate, 'certificate'))
+  if (certificate === undefined) return refused('CERT_MALFORMED')
+  const verified = verifyHeader(sealed, certificate, trusted.memberSet, chainId)
+  if (!verified.ok) return verified
+  return { ok: true, next: { era: trusted.era + 1, height: header.height, memberSet }, verified }
+}
+
+/** What `read` gives, or undefined where it throws: decoders throw on bytes that are not theirs. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
   }
 }
 

@@ -21,6 +21,8 @@ export const LIMITS = {
   headerBytesMax: 1024,
   /** Members of a consortium. */
   membersMax: 64,
+  /** Encoding of a member set: 64 names of 64 characters of up to 3 bytes, keys and parameters. */
+  memberSetBytesMax: 16 * 1024,
   /** Addresses of a member in the state (multiaddrs), and characters of each. */
   memberAddressesMax: 4,
   addressCharactersMax: 128,

@@ -1,6 +1,6 @@
 /**
  * Proof files: a transaction, or an entry of the state (or its absence), all the way to a commit certificate (ledger.md §5), checked
- * offline with nothing but the genesis. JSON for people to look at; bytes in lower-case hexadecimal.
+ * offline with nothing but the genesis: from there, the last block of each era names the members of the next (agreement.md §5.5). JSON for people to look at; bytes in lower-case hexadecimal.
  * Invariants: a proof has one text, `parseProof` refuses any other, so that no byte of a file is without meaning; every field is
  * bound to the certificate's signatures or to the genesis, so that whatever is changed makes verification fail; the text is ASCII, so that
  * bytes of the file and characters are one; nothing throws on a file, whatever it holds.
@@ -11,15 +11,15 @@ import { certificateCodec, type WireCertificate } from './certificate.ts'
 import { decodeAs } from './codec.ts'
 import { readTransaction } from './execution.ts'
 import { chainIdOf, type Genesis } from './genesis.ts'
-import { verifyHeader, verifyHistory } from './light.ts'
+import { type EraLink, eraOfGenesis, followEra, type VerifiedHeader, verifyHeader, verifyHistory } from './light.ts'
 import { LIMITS } from './limits.ts'
 import { type TransactionProof, verifyTransaction } from './merkle.ts'
 import { decodeEntry, isStateKey, keyHashOf } from './state/entry.ts'
 import { DEPTH_MAX, type StateProof, verifyState } from './state/proof.ts'
 import type { Code } from './verdict.ts'
 
-/** Characters of a proof file at most: the largest transaction in hexadecimal, and twice what the rest can take. */
-export const PROOF_CHARACTERS_MAX = 256 * 1024
+/** Characters of a proof file at most: the largest transaction in hexadecimal, and the ends of some hundred eras. Beyond: there is no proof. */
+export const PROOF_CHARACTERS_MAX = 1024 * 1024
 /** Characters of a state key in a proof. */
 const KEY_CHARACTERS_MAX = 1024
 /** Hashes on the way through the log of all heights. */
@@ -34,6 +34,8 @@ export type ProofSubject =
 /** That a block is committed: everything in its own bytes. */
 export type BlockEvidence = {
   readonly chainId: Uint8Array
+  /** How each era ended before the one whose members signed `certificate`, from the first on. */
+  readonly eras: readonly EraLink[]
   /** Header of the block with the subject. */
   readonly header: Uint8Array
   /** Where the block has no certificate of its own: header of a descendant that has, and the way through its log to the block. */
@@ -72,6 +74,11 @@ export function renderProof({ subject, block }: Proof): string {
     version: 1,
     kind: subject.kind,
     chainId: toHex(block.chainId),
+    eras: block.eras.map(({ header, certificate, memberSet }) => ({
+      header: toHex(header),
+      certificate: toHex(certificate),
+      memberSet: toHex(memberSet),
+    })),
     ...(subject.kind === 'transaction'
       ? {
           transaction: toHex(subject.transaction),
@@ -131,7 +138,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-const COMMON = ['format', 'version', 'kind', 'chainId', 'header', 'history', 'certificate']
+const COMMON = ['format', 'version', 'kind', 'chainId', 'eras', 'header', 'history', 'certificate']
 const OWN = {
   transaction: ['transaction', 'index', 'tree', 'block'],
   state: ['key', 'keyHash', 'entry', 'siblings', 'other'],
@@ -148,6 +155,7 @@ function readFile(json: unknown): Proof {
   const history = file['history'] === null ? null : fields(file['history'], ['header', 'path'], 'history')
   const block: BlockEvidence = {
     chainId: hex(file['chainId'], 32, 'chainId', 32),
+    eras: links(file['eras']),
     header: hex(file['header'], LIMITS.headerBytesMax, 'header'),
     history: history && {
       header: hex(history['header'], LIMITS.headerBytesMax, 'history.header'),
@@ -184,6 +192,19 @@ function readStateSubject(file: Fields): ProofSubject {
   return { kind: 'state', key, entry: entry === null ? null : hex(entry, LIMITS.transactionBytesMax, 'entry'), place }
 }
 
+function links(value: unknown): EraLink[] {
+  if (!Array.isArray(value) || value.length > LIMITS.proofErasMax)
+    return malformed(`eras: not a list of at most ${LIMITS.proofErasMax} ends of eras`)
+  return value.map((item, i) => {
+    const link = fields(item, ['header', 'certificate', 'memberSet'], `eras[${i}]`)
+    return {
+      header: hex(link['header'], LIMITS.headerBytesMax, `eras[${i}].header`),
+      certificate: hex(link['certificate'], LIMITS.consensusMessageBytesMax, `eras[${i}].certificate`),
+      memberSet: hex(link['memberSet'], LIMITS.memberSetBytesMax, `eras[${i}].memberSet`),
+    }
+  })
+}
+
 /** `value` as an object with exactly `names`. */
 function fields(value: unknown, names: readonly string[], where: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return malformed(`${where}: not an object`)
@@ -211,8 +232,8 @@ function hashes(value: unknown, max: number, where: string): Uint8Array[] {
 export type Verification = { readonly ok: boolean; readonly steps: readonly ProofStep[] }
 
 /**
- * Verifies `proof` with `genesis` alone: the chain, the subject in its block, the block's certificate. Only blocks of era 0 can be
- * verified (BLOCK_ERA): the members of later eras are not in the genesis.
+ * Verifies `proof` with `genesis` alone: the chain, the subject in its block, the ends of the eras that lead to the block's, the block's
+ * certificate.
  */
 export function verifyProof(proof: Proof, genesis: Genesis): Verification {
   const steps: ProofStep[] = []
@@ -317,12 +338,38 @@ function* walkCommit(
   genesis: Genesis,
   stepOf: StepOf,
 ): Generator<ProofStep> {
-  const era = stepOf(
-    'The members of the genesis decided about the block.',
-    'Members of later eras are not in the genesis, so only era 0 can be shown.',
+  let trusted = eraOfGenesis(genesis)
+  const chainId = chainIdOf(genesis)
+  for (const link of block.eras) {
+    const end = stepOf(
+      `A quorum of the members of era ${trusted.era} committed its last block, which names the members of the next.`,
+      'No more members lied than stated, and their secret keys were their own then (agreement.md §7).',
+    )
+    const followed = followEra(trusted, link, chainId)
+    if (!followed.ok) {
+      yield end(followed.code, 'It is not the end of that era, or not committed by its members.')
+      return
+    }
+    if (!inOrder(followed.verified)) {
+      yield end('CERT_MALFORMED', 'The signatures are not in the order of the members.')
+      return
+    }
+    trusted = followed.next
+    const count = trusted.memberSet.members.length
+    yield end(
+      null,
+      `Block ${trusted.height}: ${followed.verified.sentence} The next era has ${count} ${count === 1 ? 'member' : 'members'}.`,
+    )
+  }
+  const era = stepOf('The members of that era decided about the block.', 'Nothing.')
+  const fits = certified.header.era === trusted.era
+  yield era(
+    fits ? null : 'BLOCK_ERA',
+    fits
+      ? `Era ${trusted.era}.`
+      : `The block is of era ${certified.header.era}, the proof leads to era ${trusted.era}.`,
   )
-  const ofGenesis = sealed.header.era === 0 && certified.header.era === 0
-  yield era(ofGenesis ? null : 'BLOCK_ERA', ofGenesis ? 'Era 0.' : 'The block is of a later era.')
+  if (!fits) return
   if (block.history !== null) {
     const below = stepOf(
       'A later block with a certificate rests on the block.',
@@ -337,17 +384,19 @@ function* walkCommit(
     'A quorum of members committed it.',
     'No more members lied than stated, and their secret keys were their own (agreement.md §7).',
   )
-  const verified = verifyHeader(certified, certificate, genesis.memberSet, chainIdOf(genesis))
+  const verified = verifyHeader(certified, certificate, trusted.memberSet, chainId)
   if (!verified.ok) {
     yield committed(verified.code, 'The certificate is not a quorum of commits of that block.')
     return
   }
-  // One certificate, one text: signatures in another order would say the same.
-  const ordered = verified.signers.every((member, i) => i === 0 || (verified.signers[i - 1] as number) < member)
-  yield ordered
+  yield inOrder(verified)
     ? committed(null, verified.sentence)
     : committed('CERT_MALFORMED', 'The signatures are not in the order of the members.')
 }
+
+/** One certificate, one text: signatures in another order would say the same. */
+const inOrder = ({ signers }: VerifiedHeader): boolean =>
+  signers.every((member, i) => i === 0 || (signers[i - 1] as number) < member)
 
 /** What `read` gives, or undefined where it throws: decoders throw on bytes that are not theirs. */
 function attempt<T>(read: () => T): T | undefined {

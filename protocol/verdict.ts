@@ -310,6 +310,11 @@ export const VERDICTS = {
     'This member is making as many proofs as it allows itself. Ask again in some seconds, or another member.',
   ),
   LIGHT_OLD_HEADER: ignore(0, 409, 'The header is not above the newest one verified here. Nothing is to be done.'),
+  LIGHT_ERA: ignore(
+    0,
+    409,
+    'The header is of a later era than this device has followed the chain to. It asks how the eras before it ended.',
+  ),
   LIGHT_STALE: ignore(
     1,
     409,

@@ -15,6 +15,7 @@ import type { ApiDependencies } from './dependencies.ts'
 import { ApiRefusal, PROBLEM_TYPE, problemOf, problemOfError, sendProblem } from './problem.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { feedRoutes } from './routes/feed.ts'
+import { governanceRoutes } from './routes/governance.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { ledgerRoutes } from './routes/ledger.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -272,6 +273,7 @@ async function register(
       const part = v1 as unknown as Server
       deviceRoutes(part, context)
       ledgerRoutes(part, context)
+      governanceRoutes(part, context)
       feedRoutes(part, context)
       await part.register(async (own) => kvRoutes(own as unknown as Server, context))
       await part.register(async (own) => transactionRoutes(own as unknown as Server, context))

@@ -8,6 +8,7 @@ import type { SealedHeader } from '../../protocol/block.ts'
 import type { WireCertificate } from '../../protocol/certificate.ts'
 import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/access/record.ts'
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
+import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
 import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
@@ -41,6 +42,17 @@ export type CommittedCertificate = {
   readonly certificate: WireCertificate
   readonly quorum: number
   readonly members: readonly { readonly name: string; readonly publicKey: string; readonly signed: boolean }[]
+}
+
+/** The era of the next block. `addresses`: by key, of members that said where they listen. */
+export type PresentEra = EraRecord & { readonly addresses: ReadonlyMap<string, readonly string[]> }
+
+/** A proposal of the present era. `needed`: members that it takes; `expired`: at the time of the head. */
+export type OpenProposal = {
+  readonly id: string
+  readonly proposal: ProposalRecord
+  readonly needed: number
+  readonly expired: boolean
 }
 
 /** All that the state says of one device. `id`: address, 40 hexadecimal digits. */
@@ -121,6 +133,10 @@ export type ApiDependencies = {
     namespace: string,
     page: { after: string | undefined; limit: number },
   ): Promise<readonly { readonly key: string; readonly height: number; readonly valueBytes: number }[]>
+  era(): Promise<PresentEra>
+  /** Open proposals after the id `after`, in ascending order of id. */
+  proposals(page: { after: string | undefined; limit: number }): Promise<readonly OpenProposal[]>
+  proposal(id: string): Promise<OpenProposal | undefined>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>

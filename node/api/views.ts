@@ -6,8 +6,15 @@
 import type { SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { KINDS } from '../../protocol/kinds/table.ts'
+import type { Member } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
-import type { CommittedBlock, CommittedCertificate, DeviceSnapshot, KnownTransaction } from './dependencies.ts'
+import type {
+  CommittedBlock,
+  CommittedCertificate,
+  DeviceSnapshot,
+  KnownTransaction,
+  OpenProposal,
+} from './dependencies.ts'
 
 const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features'])
 
@@ -45,6 +52,23 @@ export const certificateView = ({ certificate, quorum, members }: CommittedCerti
   signed: members.filter((member) => member.signed).map((member) => member.name),
   missing: members.filter((member) => !member.signed).map((member) => member.name),
 })
+
+/** A member, with where it said it listens. */
+export const memberView = ({ name, publicKey }: Member, addresses: ReadonlyMap<string, readonly string[]>) => ({
+  name,
+  publicKey: toHex(publicKey),
+  addresses: [...(addresses.get(toHex(publicKey)) ?? [])],
+})
+
+/** A proposal; of parameters only those that would change. */
+export function proposalView({ id, proposal, needed, expired }: OpenProposal): Record<string, unknown> {
+  const { change, ...rest } = proposal
+  const shown =
+    change.kind === 'parameters'
+      ? { kind: change.kind, values: Object.fromEntries(Object.entries(change.values).filter(([, v]) => v !== null)) }
+      : jsonOf(change)
+  return { id, ...(jsonOf(rest) as object), change: shown, needed, expired }
+}
 
 /** A device: its record with id, trust and, where there are any, blacklist record, reinstatement and counters of events. */
 export function deviceView({ id, device, trust, blacklist, reinstatement, reports, events }: DeviceSnapshot): object {

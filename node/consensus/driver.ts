@@ -18,6 +18,7 @@ import {
   encodeLinkFrame,
   encodeMessage,
   encodeProposal,
+  type Frame,
   type LinkFrame,
   type ProposalParts,
 } from '../../protocol/consensus/wire.ts'
@@ -220,9 +221,8 @@ export class Driver {
   }
 
   /** A frame that arrived from member `from`. Returns why it was refused, for the peer's account, or null. */
-  receive(from: MemberIndex, data: Uint8Array): Code | null {
+  receive(from: MemberIndex, data: Uint8Array, frame: Frame | undefined = frameOf(data)): Code | null {
     if (this.#stopped) return null
-    const frame = frameOf(data)
     if (frame === undefined) return this.#refuse('MESSAGE_MALFORMED')
     if (frame.kind === 'link') {
       this.#receiveLinkFrame(from, frame.frame)
@@ -233,9 +233,8 @@ export class Driver {
   }
 
   /** A proposal that was gossiped, by whomever: the leader's signature says whose it is. Returns why it was refused, or null. */
-  receiveGossiped(data: Uint8Array): Code | null {
+  receiveGossiped(data: Uint8Array, frame: Frame | undefined = frameOf(data)): Code | null {
     if (this.#stopped) return null
-    const frame = frameOf(data)
     if (frame === undefined || frame.kind === 'link') return this.#refuse('MESSAGE_MALFORMED')
     const verified = this.#deps.verifier.verify(frame.message, NOBODY)
     if (!verified.ok) return this.#refuse(verified.code)
@@ -400,7 +399,8 @@ export class Driver {
         return
       }
       case 'eraEnded':
-        return log.warn({ height: effect.certificate.height }, 'the era has ended')
+        // The next one begins once its last block is in the ledger, with this or another certificate (eras.ts).
+        return log.info({ era, height: effect.certificate.height }, 'the era has ended')
       case 'commit':
         return this.#answer(blocks.commit(effect.certificate), () => {
           this.dispatch({ type: 'applied', hash: effect.certificate.hash })
@@ -481,7 +481,8 @@ export class Driver {
 /** Name of the frame of a proposal. */
 const nameOf = ({ view, seq, block }: Proposal): string => slotKey({ view, seq, hash: block.hash })
 
-function frameOf(data: Uint8Array): ReturnType<typeof decodeFrame> | undefined {
+/** The frame in `data`, or undefined where it holds none. */
+export function frameOf(data: Uint8Array): Frame | undefined {
   try {
     return decodeFrame(data)
   } catch {

@@ -5,8 +5,12 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
+import { decodeAs } from '../../protocol/codec.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { historyInclusion } from '../../protocol/history.ts'
+import type { EraLink } from '../../protocol/light.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { type MemberSet, memberSetCodec } from '../../protocol/members.ts'
 import { transactionProof } from '../../protocol/merkle.ts'
 import { type BlockEvidence, buildProof, type Proof } from '../../protocol/proof.ts'
 import { keyHashOf, type StateEntry, valueHashOf } from '../../protocol/state/entry.ts'
@@ -40,6 +44,8 @@ export class LedgerReads {
   readonly #ledger: LedgerStore
   readonly #chainId: Uint8Array
   readonly #of: ReadsOf
+  /** Era → how it ended, which never changes in what matters: a later certificate only has more signatures. */
+  readonly #links = new Map<number, EraLink>()
 
   constructor(ledger: LedgerStore, chainId: Uint8Array, of: ReadsOf) {
     this.#ledger = ledger
@@ -69,6 +75,13 @@ export class LedgerReads {
   certificate(height: number): Uint8Array | undefined {
     this.#of.usable()
     return height > this.#of.head().height ? undefined : this.#ledger.certificate(height)
+  }
+
+  /** The member set with `hash`, if it is that of an era up to the present one. */
+  memberSet(hash: Uint8Array): MemberSet | undefined {
+    this.#of.usable()
+    const encoded = this.#ledger.memberSet(hash)
+    return encoded === undefined ? undefined : decodeAs(memberSetCodec, encoded, 'member set')
   }
 
   /** Entry of the BKVS under `key`, with the height of its last change: one lookup. */
@@ -161,12 +174,55 @@ export class LedgerReads {
     for (let at = height; at <= this.#of.head().height; at++) {
       const certificate = this.#ledger.certificate(at)
       if (certificate === undefined) continue
-      const base = { chainId: this.#chainId, header: sealed.bytes, certificate }
-      if (at === height) return { ...base, history: null }
       const descendant = this.#ledger.header(at) as SealedHeader
+      const eras = this.eraLinks(0, descendant.header.era)
+      if (eras === undefined) return undefined
+      const base = { chainId: this.#chainId, eras, header: sealed.bytes, certificate }
+      if (at === height) return { ...base, history: null }
       return { ...base, history: { header: descendant.bytes, path: this.proveHistory(height, at) } }
     }
     return undefined
+  }
+
+  /**
+   * How the eras from `from` up to, and without, `to` ended. undefined if they are more than `LIMITS.proofErasMax`, or not over yet.
+   */
+  eraLinks(from: number, to: number): EraLink[] | undefined {
+    this.#of.usable()
+    if (to - from > LIMITS.proofErasMax) return undefined
+    const links: EraLink[] = []
+    for (let era = from; era < to; era++) {
+      const link = this.#links.get(era) ?? this.#eraLink(era)
+      if (link === undefined) return undefined
+      this.#links.set(era, link)
+      if (this.#links.size > LIMITS.proofErasMax) this.#links.delete(this.#links.keys().next().value as number)
+      links.push(link)
+    }
+    return links
+  }
+
+  #eraLink(era: number): EraLink | undefined {
+    const height = this.eraEnd(era)
+    const sealed = height === undefined ? undefined : this.headerAt(height)
+    const next = sealed?.header.nextMemberSetHash
+    const memberSet = next == null ? undefined : this.#ledger.memberSet(next)
+    const certificate = height === undefined ? undefined : this.#ledger.certificate(height)
+    if (sealed === undefined || memberSet === undefined || certificate === undefined) return undefined
+    return { header: sealed.bytes, certificate, memberSet }
+  }
+
+  /** Height of the last block of `era`; undefined while it lasts. Eras only rise along the chain, so it is found by halving. */
+  eraEnd(era: number): number | undefined {
+    let [low, high] = [1, this.#of.head().height]
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      const sealed = this.headerAt(middle)
+      if (sealed === undefined) return undefined
+      if (sealed.header.era <= era) low = middle
+      else high = middle - 1
+    }
+    const found = this.headerAt(low)?.header
+    return found?.era === era && found.nextMemberSetHash !== null ? low : undefined
   }
 
   /** RFC 9162 proof that the block at `height` is leaf `height` of the log in the header at `of` > `height` (`verifyHistory`). */

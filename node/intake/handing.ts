@@ -43,14 +43,15 @@ type Watched = { readonly since: number; handed: { readonly view: number; readon
 
 /** Watches over what was submitted here. Times in ms of the monotonic clock. */
 export class Handing {
-  readonly #inclusionTimeoutMs: number
+  readonly #timeoutMs: () => number
   readonly #deps: HandingDependencies
   readonly #watched = new Map<string, Watched>()
   #timer: TimerHandle | undefined
   #stopped = false
 
-  constructor(inclusionTimeoutMs: number, deps: HandingDependencies) {
-    this.#inclusionTimeoutMs = inclusionTimeoutMs
+  /** `inclusionTimeoutMs`: that of the present era. */
+  constructor(inclusionTimeoutMs: () => number, deps: HandingDependencies) {
+    this.#timeoutMs = inclusionTimeoutMs
     this.#deps = deps
     const limits = {
       roles: ['member' as const],
@@ -85,6 +86,11 @@ export class Handing {
     this.#watched.delete(id)
   }
 
+  /** An era began: views count from 0 again, and nobody was handed anything in them. */
+  eraBegan(): void {
+    for (const watched of this.#watched.values()) watched.handed = undefined
+  }
+
   /**
    * A block of `view` was committed, and the last arrived of its transactions was first seen here at `seenAt`: an own one that was handed
    * over in that view more than the inclusion timeout before that and is valid was passed over.
@@ -93,7 +99,7 @@ export class Handing {
     const now = this.#deps.clock.monotonic()
     for (const [id, { handed }] of this.#watched) {
       if (handed?.view !== view) continue
-      const passedOver = now - handed.at > this.#inclusionTimeoutMs && seenAt > handed.at + this.#inclusionTimeoutMs
+      const passedOver = now - handed.at > this.#timeoutMs() && seenAt > handed.at + this.#timeoutMs()
       if (!passedOver || !this.#deps.isValid(id)) continue
       this.#deps.censored(view)
       return
@@ -101,7 +107,7 @@ export class Handing {
   }
 
   #schedule(): void {
-    this.#timer = this.#deps.clock.after(this.#inclusionTimeoutMs / LOOKS, () => {
+    this.#timer = this.#deps.clock.after(this.#timeoutMs() / LOOKS, () => {
       if (this.#stopped) return
       void this.#hand().finally(() => this.#schedule())
     })
@@ -115,7 +121,7 @@ export class Handing {
       const ids: string[] = []
       const piece: Uint8Array[] = []
       let size = 0
-      const oldEnough = clock.monotonic() - this.#inclusionTimeoutMs / LOOKS
+      const oldEnough = clock.monotonic() - this.#timeoutMs() / LOOKS
       for (const [id, { since, handed }] of this.#watched) {
         if (since > oldEnough || handed?.view === view) continue
         const bytes = waiting(id)?.bytes
@@ -129,7 +135,7 @@ export class Handing {
         size += bytes.length
       }
       if (ids.length === 0) return
-      const limits = { timeoutMs: this.#inclusionTimeoutMs / LOOKS, bytesMax: 64 * REQUEST_TRANSACTIONS_MAX }
+      const limits = { timeoutMs: this.#timeoutMs() / LOOKS, bytesMax: 64 * REQUEST_TRANSACTIONS_MAX }
       const codes = decodeAs(answerCodec, await network.request(publicKey, 'hand', encodeCbor(piece), limits))
       const at = clock.monotonic()
       ids.forEach((id, i) => {

@@ -1,19 +1,39 @@
 /**
- * What devices and members say to each other: three questions, one form of answer, two kinds of pushed frames. Used by both sides.
+ * What devices and members say to each other: four questions, two forms of answer, two kinds of pushed frames. Used by both sides.
  * Invariants: a question and an answer have one encoding; nothing here judges contents; whatever came from the other side is only bytes
  * until its receiver has checked it.
  */
-import { bytes, decodeAs, encodeAs, oneOf, optional, record, type TypeOf, text } from '../../protocol/codec.ts'
+import {
+  bytes,
+  decodeAs,
+  encodeAs,
+  integer,
+  list,
+  oneOf,
+  optional,
+  record,
+  type TypeOf,
+  text,
+} from '../../protocol/codec.ts'
+import { eraLinkCodec } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { PROOF_CHARACTERS_MAX } from '../../protocol/proof.ts'
 
+/** Ends of eras in one answer; an RTU that was away for longer asks again. */
+export const ERAS_PER_ANSWER_MAX = 8
+
 /**
  * Names of the requests. `submit`: the bytes of one `device.report`, taken as they are. `state`: a state key, in UTF-8. `receipt`: the id
- * of one of the device's own reports, 32 bytes.
+ * of one of the device's own reports, 32 bytes. `eras`: the number of an era (`erasQuestion`).
  */
-export const QUESTIONS = { submit: 'submit', state: 'state', receipt: 'receipt' } as const
+export const QUESTIONS = { submit: 'submit', state: 'state', receipt: 'receipt', eras: 'eras' } as const
 
-/** Answer to each of them. A later version may know codes that this one does not, so the code is text. */
+/** `eras`: how this era ended, and those after it. */
+export const erasQuestion = integer()
+/** Answer to `eras`: in order, as many as fit (`LIGHT_LIMITS`); none if that era lasts. */
+export const erasAnswer = list(eraLinkCodec, ERAS_PER_ANSWER_MAX)
+
+/** Answer to each of the others. A later version may know codes that this one does not, so the code is text. */
 export type LightAnswer = TypeOf<typeof answerCodec>
 const answerCodec = record({
   /** A code of the table of verdicts; `OK` where the report was taken, or the proof is there. */

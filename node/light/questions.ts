@@ -1,9 +1,11 @@
 /**
- * Questions of devices (ledger.md §6): a report handed in, a proof of state, a receipt. Stage: **report** → pool.
+ * Questions of devices (ledger.md §6): a report handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
  * Invariants: a device hands in its own reports only and is given proofs of what concerns it only; every refusal has a code of the table;
  * what proofs cost altogether is bounded, whoever asks.
  */
 import { toHex } from '../../protocol/bytes.ts'
+import { CborError } from '../../protocol/cbor.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
@@ -16,13 +18,17 @@ import type { LedgerReads } from '../executor/reads.ts'
 import type { Intake } from '../intake/intake.ts'
 import { TokenBucket } from '../network/limiter.ts'
 import { LIGHT_LIMITS } from './limits.ts'
+import { ERAS_PER_ANSWER_MAX, erasAnswer, erasQuestion } from './messages.ts'
 import { deviceIdOf } from './roles.ts'
 
 /** What the answers are made of. */
 export type QuestionDependencies = {
   readonly chainId: Uint8Array
   readonly intake: Pick<Intake, 'submit'>
-  readonly reads: Pick<LedgerReads, 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction'>
+  readonly reads: Pick<
+    LedgerReads,
+    'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
+  >
 }
 
 /** An answer; a proof comes with `OK` only. */
@@ -76,6 +82,21 @@ export class Questions {
     const read = readTransaction(proof.subject.transaction, chainId)
     const isOwn = typeof read !== 'string' && toHex(read.signer) === peer
     return isOwn ? proved(proof) : refusal('LIGHT_FORBIDDEN')
+  }
+
+  /** How the era named in `data` ended, and some after it, encoded as `erasAnswer`; none while it lasts, or where `data` names none. */
+  eras(data: Uint8Array): Uint8Array {
+    const { reads } = this.#deps
+    let from: number
+    try {
+      from = decodeAs(erasQuestion, data, 'era')
+    } catch (error) {
+      if (!(error instanceof CborError)) throw error
+      return encodeAs(erasAnswer, [])
+    }
+    let to = from
+    while (to - from < ERAS_PER_ANSWER_MAX && reads.eraEnd(to) !== undefined) to++
+    return encodeAs(erasAnswer, reads.eraLinks(from, to) ?? [])
   }
 
   /** Whether a proof of so many hashes may be made now; what is left may go into debt once. */

@@ -1,5 +1,5 @@
 /**
- * The member's side of light peers, put on its network: three questions, pushes, and the end of connections that lost their role.
+ * The member's side of light peers, put on its network: four questions, pushes, and the end of connections that lost their role.
  * Invariant: what a device did wrong is held against it by the table of verdicts, whichever question it was.
  */
 import { LIMITS } from '../../protocol/limits.ts'
@@ -56,6 +56,11 @@ export function serveDevices({ chainId, network, executor, intake, clock, onComm
   }
   serve(QUESTIONS.state, (peer, data) => questions.state(peer, data), asking)
   serve(QUESTIONS.receipt, (peer, data) => questions.receipt(peer, data), asking)
+  network.serve(QUESTIONS.eras, async (_peer, data) => questions.eras(data), {
+    roles: ['device'],
+    timeoutMs: LIGHT_LIMITS.answerTimeoutMs,
+    ...asking,
+  })
   network.onSubscribe((peer) => pushing.subscribed(peer))
   intake.onReport((report) => pushing.report(report))
   onCommitted((blocks) => pushing.committed(blocks))

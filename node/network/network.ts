@@ -7,8 +7,11 @@
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 
-/** What a connected peer may do: members speak everything, devices make requests and subscribe to pushes. */
-export type PeerRole = 'member' | 'device'
+/**
+ * What a connected peer may do: members speak everything, devices make requests and subscribe to pushes. `sync`: between members and a node that
+ * is none (yet), which is served committed blocks and nothing else; each side has the other in this role.
+ */
+export type PeerRole = 'member' | 'device' | 'sync'
 /** Who may be connected; asked at every connection and by `enforceRoles`. null: nobody we know. Synchronous and cheap. */
 export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 
@@ -58,7 +61,7 @@ export type ServeLimits = {
   readonly burst?: number
   /** Time for reading the request and for the answer. Default 10 000. */
   readonly timeoutMs?: number
-  /** Who may ask. Default: both. */
+  /** Who may ask. Default: members and devices. */
   readonly roles?: readonly PeerRole[]
 }
 

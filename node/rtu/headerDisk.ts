@@ -16,7 +16,7 @@ export type HeaderDiskLog = {
   error(fields: object, message: string): void
 }
 
-/** Bytes of the file of the newest header. */
+/** Bytes of the files of the newest header and of the era. */
 const HEADER_FILE_BYTES_MAX = 128 * 1024
 /** Forks of which the evidence is kept; of further ones only the log tells. */
 const EVIDENCE_MAX = 8
@@ -24,6 +24,7 @@ const EVIDENCE_MAX = 8
 /** Files in the data directory of one RTU. */
 export class HeaderDisk {
   readonly #headerFile: string
+  readonly #eraFile: string
   readonly #evidenceDirectory: string
   readonly #network: string
   readonly #log: HeaderDiskLog
@@ -33,13 +34,14 @@ export class HeaderDisk {
   /** `network`: its name, for people who read the evidence. */
   constructor(directory: string, network: string, log: HeaderDiskLog) {
     this.#headerFile = join(directory, 'header')
+    this.#eraFile = join(directory, 'era')
     this.#evidenceDirectory = join(directory, 'evidence')
     this.#network = network
     this.#log = log
   }
 
   /** The newest header of an earlier run, undefined if there is none or it cannot be read; `isDisputed`: evidence of a fork lies there. */
-  async load(): Promise<{ newest: Uint8Array | undefined; isDisputed: boolean }> {
+  async load(): Promise<{ newest: Uint8Array | undefined; era: Uint8Array | undefined; isDisputed: boolean }> {
     const names = await readdir(this.#evidenceDirectory).catch((error: unknown) => {
       if (refusalOf(error) === 'ENOENT') return []
       throw error
@@ -50,15 +52,22 @@ export class HeaderDisk {
         { code: 'LIGHT_FORK', directory: this.#evidenceDirectory, files: [...this.#evidence] },
         'evidence of contradicting commit certificates lies here; no header is followed until it is taken away: show it to the members',
       )
-    const newest = await readOwnFile(this.#headerFile, HEADER_FILE_BYTES_MAX).catch((error: unknown) => {
-      if (!isAlthingError(error)) throw error
-      this.#log.warn(
-        { error },
-        'the newest header of the last run cannot be read: beginning at whatever the members show',
-      )
-      return undefined
-    })
-    return { newest, isDisputed: this.#evidence.size > 0 }
+    const read = (file: string): Promise<Uint8Array | undefined> =>
+      readOwnFile(file, HEADER_FILE_BYTES_MAX).catch((error: unknown) => {
+        if (!isAlthingError(error)) throw error
+        this.#log.warn(
+          { error, file },
+          'what is known of the chain cannot be read: beginning at whatever the members show',
+        )
+        return undefined
+      })
+    const [newest, era] = [await read(this.#headerFile), await read(this.#eraFile)]
+    return { newest, era, isDisputed: this.#evidence.size > 0 }
+  }
+
+  /** Puts the present era on disk, after what is being written. */
+  saveEra(bytes: Uint8Array): void {
+    this.#write(() => replaceFile(this.#eraFile, bytes), 'the present era could not be put on disk')
   }
 
   /** Puts the newest header on disk, after what is being written. */

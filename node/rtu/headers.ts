@@ -1,16 +1,26 @@
 /**
  * RTU: the newest header that a quorum of members has committed, verified here (ledger.md §6).
- * Invariants: nothing is believed without a commit certificate of the genesis' members; the newest header only rises, also over a restart;
+ * Invariants: nothing is believed without a commit certificate of the members of its era, which those of the era before have named, back to the
+ * genesis; the newest header only rises, also over a restart;
  * of two headers that contradict each other neither is chosen: both are handed over as evidence, and no further one is followed.
  */
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { CborError } from '../../protocol/cbor.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
-import { decodeAs } from '../../protocol/codec.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
+import { sha3 } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
-import { verifyHeader } from '../../protocol/light.ts'
+import {
+  type EraLink,
+  eraLinkCodec,
+  eraOfGenesis,
+  followEra,
+  type TrustedEra,
+  verifyHeader,
+} from '../../protocol/light.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
+import { memberSetCodec } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
 import { type CertifiedHeader, decodeCertifiedHeader, encodeCertifiedHeader } from '../light/messages.ts'
@@ -33,6 +43,10 @@ export type HeadersNeeds = {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>
   /** The file of the newest header. Failures are the caller's to log: they lose nothing but the height to begin at. */
   save(bytes: Uint8Array): void
+  /** The file of the present era: how the one before ended. Later than the genesis' only. */
+  saveEra(bytes: Uint8Array): void
+  /** An era began. */
+  era(era: TrustedEra): void
   /** Called once for each fork that is seen. */
   fork(fork: Fork): void
 }
@@ -44,6 +58,7 @@ export class Headers {
   readonly #needs: HeadersNeeds
   /** Height → verified header, the lowest dropped first. */
   readonly #recent = new Map<number, VerifiedHere>()
+  #trusted: TrustedEra
   #newest: VerifiedHere | undefined
   /** Monotonic time at which the newest was heard in this run; undefined for one from disk. */
   #heardAt: number | undefined
@@ -55,6 +70,7 @@ export class Headers {
   constructor(genesis: Genesis, needs: HeadersNeeds, isDisputed = false) {
     this.#genesis = genesis
     this.#chainId = chainIdOf(genesis)
+    this.#trusted = eraOfGenesis(genesis)
     this.#needs = needs
     this.#isDisputed = isDisputed
   }
@@ -83,6 +99,42 @@ export class Headers {
     return Math.round(this.chainTime + clock.monotonic() - this.#heardAt)
   }
 
+  /** The era that the chain was followed to. */
+  get trusted(): TrustedEra {
+    return this.#trusted
+  }
+
+  /**
+   * Takes in the era that lay on disk, as the genesis does: whoever could change the one file could change the other. BLOCK_MALFORMED,
+   * BLOCK_CHAIN, BLOCK_MEMBER_SET if it is damaged or of another chain; the chain is then followed from the genesis.
+   */
+  restoreEra(bytes: Uint8Array): Code {
+    try {
+      const link = decodeAs(eraLinkCodec, bytes, 'era')
+      const { header } = decodeHeader(link.header)
+      if (!equalBytes(header.chainId, this.#chainId)) return 'BLOCK_CHAIN'
+      const names = header.nextMemberSetHash
+      if (names === null || !equalBytes(sha3(link.memberSet), names)) return 'BLOCK_MEMBER_SET'
+      const memberSet = decodeAs(memberSetCodec, link.memberSet, 'member set')
+      this.#trusted = { era: header.era + 1, height: header.height, memberSet }
+      return 'OK'
+    } catch (error) {
+      if (!(error instanceof CborError)) throw error
+      return 'BLOCK_MALFORMED'
+    }
+  }
+
+  /** Follows the end of the present era, shown by `from`. Codes of `followEra`; LIGHT_FORK as `accept`. */
+  follow(from: PublicKeyHex, link: EraLink): Code {
+    const followed = followEra(this.#trusted, link, this.#chainId)
+    if (!followed.ok) return followed.code
+    if (this.accept(from, link) === 'LIGHT_FORK') return 'LIGHT_FORK'
+    this.#trusted = followed.next
+    this.#needs.saveEra(encodeAs(eraLinkCodec, link))
+    this.#needs.era(followed.next)
+    return 'OK'
+  }
+
   /** Takes in what lay on disk. Its refusal is returned; the chain is then followed from wherever a member is. */
   restore(bytes: Uint8Array): Code {
     let stored: CertifiedHeader
@@ -100,7 +152,8 @@ export class Headers {
   }
 
   /**
-   * Judges a header with its certificate. `OK`: it is the newest one now. LIGHT_OLD_HEADER: not above it. LIGHT_FORK: it contradicts one
+   * Judges a header with its certificate. `OK`: it is the newest one now. LIGHT_OLD_HEADER: not above it. LIGHT_ERA: of a later
+   * era than the present one, to which `follow` leads. LIGHT_FORK: it contradicts one
    * verified before, or one was seen to. Else why it shows nothing: codes of blocks and certificates; those are the sender's fault.
    */
   accept(from: PublicKeyHex, offered: CertifiedHeader): Code {
@@ -143,9 +196,11 @@ export class Headers {
     if (known !== undefined && equalBytes(known.sealed.hash, sealed.hash)) return 'LIGHT_OLD_HEADER'
     try {
       const wire = decodeAs(certificateCodec, certificate, 'certificate')
-      // The members of later eras are not in the genesis.
-      if (sealed.header.era !== 0) return 'BLOCK_ERA'
-      const verified = verifyHeader(sealed, wire, this.#genesis.memberSet, this.#chainId)
+      const { era, memberSet } = this.#trusted
+      if (sealed.header.era > era) return 'LIGHT_ERA'
+      // Of an era that is over: its members may have sold their keys since.
+      if (sealed.header.era < era) return 'LIGHT_OLD_HEADER'
+      const verified = verifyHeader(sealed, wire, memberSet, this.#chainId)
       return verified.ok ? { header, certificate, sealed, from, assurance: verified.assurance } : verified.code
     } catch (error) {
       if (!(error instanceof CborError)) throw error

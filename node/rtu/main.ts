@@ -8,15 +8,18 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toHex } from '../../protocol/bytes.ts'
 import { CborError } from '../../protocol/cbor.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import type { TrustedEra } from '../../protocol/light.ts'
+import type { PublicKeyHex } from '../../protocol/members.ts'
 import { addressOf } from '../../protocol/signature.ts'
 import { signTransaction } from '../../protocol/transaction.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { systemClock } from '../clock.ts'
 import { installNativePrimitives } from '../crypto/native.ts'
 import { isAlthingError } from '../errors.ts'
-import { decodeFrame, type PushedFrame } from '../light/messages.ts'
+import { decodeFrame, erasAnswer, erasQuestion, type PushedFrame, QUESTIONS } from '../light/messages.ts'
 import { createNetwork } from '../network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
 import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
@@ -43,6 +46,12 @@ import {
 import { REPORT_DEFAULTS } from './report.ts'
 import { Segment } from './segment.ts'
 import { type Standing, StandingWatch } from './standing.ts'
+
+/** The configured members with their keys of `era`; one that is none of its members as it was. */
+function membersNow<T extends MemberName>(configured: readonly T[], { memberSet }: TrustedEra): T[] {
+  const keys = new Map(memberSet.members.map(({ name, publicKey }) => [name, toHex(publicKey)]))
+  return configured.map((member) => ({ ...member, publicKey: keys.get(member.name) ?? member.publicKey }))
+}
 
 /** What an RTU is made of. */
 export type RtuOptions = {
@@ -88,6 +97,8 @@ type Parts = {
   readonly network: Network
   readonly headers: Headers
   readonly outbox: Outbox
+  /** Keys of the members that it may be connected to. */
+  readonly keys: Set<PublicKeyHex>
 }
 
 /** A running RTU. */
@@ -101,7 +112,8 @@ export class RtuNode {
   readonly members: Members
   readonly standing: StandingWatch
   readonly #options: RtuOptions
-  readonly #parts: Pick<Parts, 'lock' | 'disk'>
+  readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys'>
+  #following = false
   readonly #delivery: Delivery
   readonly #cycle: Cycle
   readonly #stopping = new AbortController()
@@ -171,15 +183,27 @@ export class RtuNode {
     const lock = await lockDirectory(dataDirectory)
     try {
       const disk = new HeaderDisk(dataDirectory, genesis.network, log)
-      const { newest, isDisputed } = await disk.load()
+      const { newest, era, isDisputed } = await disk.load()
       const headers = new Headers(
         genesis,
-        { clock: systemClock, save: (bytes) => disk.save(bytes), fork: (fork) => disk.keepEvidence(fork) },
+        {
+          clock: systemClock,
+          save: (bytes) => disk.save(bytes),
+          saveEra: (bytes) => disk.saveEra(bytes),
+          era: () => node.#eraBegan(),
+          fork: (fork) => disk.keepEvidence(fork),
+        },
         isDisputed,
       )
+      const restoredEra = era === undefined ? 'OK' : headers.restoreEra(era)
+      if (restoredEra !== 'OK') log.warn({ code: restoredEra }, 'the era of the last run cannot be read: passed over')
       const restored = newest === undefined ? 'OK' : headers.restore(newest)
-      if (restored !== 'OK')
+      // Where an era has begun since, its beginning is what counts.
+      if (restored !== 'OK' && restored !== 'LIGHT_OLD_HEADER')
         log.warn({ code: restored }, 'the newest header of the last run shows nothing: passed over')
+      const keys = new Set<PublicKeyHex>()
+      const members = membersNow(options.members, headers.trusted)
+      for (const { publicKey } of members) keys.add(publicKey)
       const outbox = await openOutbox(
         { ...OUTBOX_DEFAULTS, ...options.times },
         {
@@ -190,12 +214,11 @@ export class RtuNode {
           monotonic: () => systemClock.monotonic(),
         },
       )
-      const keys = new Set(options.members.map(({ publicKey }) => publicKey))
       const network = await createNetwork(
-        { secretKey, chainId, role: 'device', listen: [], members: options.members },
+        { secretKey, chainId, role: 'device', listen: [], members },
         { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
       )
-      const node = new RtuNode(options, { lock, disk, network, headers, outbox })
+      const node: RtuNode = new RtuNode({ ...options, members }, { lock, disk, network, headers, outbox, keys })
       await node.#start()
       return node
     } catch (error) {
@@ -290,6 +313,46 @@ export class RtuNode {
       return 'MESSAGE_MALFORMED'
     }
     if (frame.kind === 'report') return this.segment.hear(frame.transaction)
-    return this.headers.accept(member.publicKey, frame.header)
+    const code = this.headers.accept(member.publicKey, frame.header)
+    if (code === 'LIGHT_ERA') void this.#followEras(member).catch((error: unknown) => this.#options.fatal(error))
+    return code
+  }
+
+  /** A member is in a later era: it shows how each one before ended, and the chain is followed through them. */
+  async #followEras(member: MemberName): Promise<void> {
+    if (this.#following) return
+    this.#following = true
+    try {
+      for (;;) {
+        const question = encodeAs(erasQuestion, this.headers.trusted.era)
+        const links = await this.members.askFor(member, QUESTIONS.eras, question, (data) => decodeAs(erasAnswer, data))
+        if (links === undefined || links.length === 0) return
+        for (const link of links) {
+          const code = this.headers.follow(member.publicKey, link)
+          if (code === 'OK') continue
+          this.members.fault(member, code, QUESTIONS.eras)
+          return
+        }
+      }
+    } finally {
+      this.#following = false
+    }
+  }
+
+  /** Members are configured by name: where one has another key now, it is reached under that. */
+  #eraBegan(): void {
+    const { era, height, memberSet } = this.headers.trusted
+    this.#options.log.info({ era, height, members: memberSet.members.map(({ name }) => name) }, 'an era began')
+    const members = membersNow(this.#options.members, this.headers.trusted)
+    this.#parts.keys.clear()
+    for (const { publicKey } of members) this.#parts.keys.add(publicKey)
+    this.network.setMembers(members)
+    for (const { name, publicKey } of members) this.members.rename(name, publicKey)
+    const left = members.filter(({ name }) => !memberSet.members.some((member) => member.name === name))
+    if (left.length > 0)
+      this.#options.log.warn(
+        { left: left.map(({ name }) => name), advice: 'Take them out of rtu.members in config.toml, and name others.' },
+        'members that this device is configured for have left',
+      )
   }
 }

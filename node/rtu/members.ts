@@ -53,7 +53,8 @@ export type MembersNeeds = {
   advice: string
 }
 
-type Link = MemberName & {
+type Link = Pick<MemberName, 'name'> & {
+  publicKey: PublicKeyHex
   state: MemberState
   attempts: number
   setAsideUntil: number
@@ -123,13 +124,24 @@ export class Members {
    * Asks a member. undefined: no answer now (it is gone, slow or busy), or one that is none, for which it is set aside. Waits for its turn
    * where this device asks much.
    */
-  async ask(member: MemberName, question: string, data: Uint8Array): Promise<LightAnswer | undefined> {
+  ask(member: MemberName, question: string, data: Uint8Array): Promise<LightAnswer | undefined> {
+    return this.askFor(member, question, data, decodeAnswer)
+  }
+
+  /** The same, where the answer has another form; `decode` throws `CborError` on one that is none. */
+  async askFor<T>(
+    member: MemberName,
+    question: string,
+    data: Uint8Array,
+    decode: (answer: Uint8Array) => T,
+  ): Promise<T | undefined> {
     const link = this.#linkOf(member)
+    if (link === undefined) return undefined
     const waitMs = link.questions.charge(1)
     if (waitMs > 0) await new Alarm().wait(waitMs, this.#stopping.signal)
     if (this.#stopping.signal.aborted || link.state !== 'up') return undefined
     try {
-      return decodeAnswer(
+      return decode(
         await this.#needs.network.request(member.publicKey, question, data, {
           timeoutMs: LIGHT_LIMITS.answerTimeoutMs,
           bytesMax: LIGHT_LIMITS.answerBytesMax,
@@ -148,6 +160,7 @@ export class Members {
   fault(member: MemberName, code: Code, about: string): void {
     if (VERDICTS[code].verdict !== 'reject') return
     const link = this.#linkOf(member)
+    if (link === undefined) return
     const { setAsideMs } = this.#options
     this.#needs.log.warn(
       { member: link.name, code, about, reason: VERDICTS[code].text, setAsideMs },
@@ -158,8 +171,18 @@ export class Members {
     link.drop?.()
   }
 
-  #linkOf({ publicKey }: MemberName): Link {
-    return this.#links.find((link) => link.publicKey === publicKey) as Link
+  /** A member has another key now: the subscription under the old one ends, and one under the new one is tried. */
+  rename(name: string, publicKey: PublicKeyHex): void {
+    const link = this.#links.find((one) => one.name === name)
+    if (link === undefined || link.publicKey === publicKey) return
+    link.publicKey = publicKey
+    link.attempts = 0
+    link.drop?.()
+  }
+
+  /** undefined for a member that has changed its key since it was named. */
+  #linkOf({ publicKey }: MemberName): Link | undefined {
+    return this.#links.find((link) => link.publicKey === publicKey)
   }
 
   /** Subscribes again and again, until the stop. */

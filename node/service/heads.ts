@@ -46,21 +46,20 @@ export class Heads {
     const { clock, network, roster, tick } = this.#deps
     tick()
     const linked = new Set(network.linkedPeers())
-    roster.entries.forEach(({ publicKey, isThisMember }, member) => {
-      if (!isThisMember && linked.has(publicKey)) void this.#ask(publicKey, member)
-    })
+    for (const { publicKey, isThisMember } of roster.entries)
+      if (!isThisMember && linked.has(publicKey)) void this.#ask(publicKey)
     this.#timer = clock.after(ASK_INTERVAL_MS, () => {
       if (!this.#stopped) this.#round()
     })
   }
 
-  async #ask(publicKey: string, member: number): Promise<void> {
+  async #ask(publicKey: string): Promise<void> {
     const { network, roster } = this.#deps
     try {
       // One byte, since a request is never empty.
       const limits = { timeoutMs: ANSWER_TIMEOUT_MS, bytesMax: 64 }
       const answer = await network.request(publicKey, 'head', Uint8Array.of(0), limits)
-      if (!this.#stopped) roster.told(member, decodeAs(headCodec, answer, 'head').height)
+      if (!this.#stopped) roster.told(publicKey, decodeAs(headCodec, answer, 'head').height)
     } catch {
       // It is asked again; a member that never answers shows by its votes.
     }

@@ -40,6 +40,14 @@ export async function healthOf(
     check('sync', 'ready', highest - height <= BEHIND_MAX, `height ${height}, the highest told is ${highest}`),
     check('progress', 'ready', !observed.isStill(), `last block ${span(observed.sinceCommitMs())} ago`),
     check('consensus', 'ready', state.phase === 'running', state.phase),
+    check(
+      'membership',
+      'ready',
+      node.me >= 0,
+      node.me >= 0
+        ? `member in era ${era.era}`
+        : 'this node is no member: it follows, signs nothing and takes no writes',
+    ),
     check('members', 'never', linked === era.n, `${linked} of ${era.n} linked`),
     check(
       'delays',

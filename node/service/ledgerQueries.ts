@@ -1,6 +1,7 @@
 /**
  * What the API asks of ledger and pool, in its own terms. Reads only; every list is bounded by its `limit`.
  */
+import { decodeHeader } from '../../protocol/block.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { certificateCodec, signersOf } from '../../protocol/certificate.ts'
 import { decodeAs } from '../../protocol/codec.ts'
@@ -8,6 +9,12 @@ import { sha3 } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { readBlacklist, readReinstatement } from '../../protocol/kinds/access/record.ts'
 import { decodeDevice, deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import {
+  decodeProposal,
+  PROPOSAL_PREFIX,
+  proposalStateKey,
+  readAddresses,
+} from '../../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { kvStateKey } from '../../protocol/kinds/kv/kv.ts'
 import { CATEGORY_NAMES, type CategoryName } from '../../protocol/kinds/report/categories.ts'
@@ -27,6 +34,7 @@ import type {
   DeviceEvent,
   DeviceSnapshot,
   KnownTransaction,
+  OpenProposal,
 } from '../api/dependencies.ts'
 import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
@@ -43,6 +51,9 @@ export type LedgerQueries = Pick<
   | 'transaction'
   | 'stateEntry'
   | 'namespaceKeys'
+  | 'era'
+  | 'proposals'
+  | 'proposal'
   | 'device'
   | 'devices'
   | 'deviceEvents'
@@ -71,8 +82,6 @@ export function ledgerQueries(
 ): LedgerQueries {
   const { reads } = executor
   const chainId = chainIdOf(genesis)
-  const { memberSet } = genesis
-  const index = memberIndex(memberSet)
   const state: StateReader = { get: (key) => reads.state(key)?.value }
   const devices = deviceQueries(reads, state)
   const bodyAt = async (height: number): Promise<readonly Uint8Array[] | undefined> => {
@@ -84,8 +93,26 @@ export function ledgerQueries(
   const sealedOf = (name: number | string) =>
     typeof name === 'number' ? reads.headerAt(name) : reads.headerBy(fromHex(name))
 
+  const openProposal = (id: string, value: Uint8Array): OpenProposal => {
+    const proposal = decodeProposal(value)
+    return { id, proposal, needed: executor.era.quorum, expired: proposal.expiresAt < executor.head.time }
+  }
+
   return {
     ...devices,
+    async era() {
+      const { members, quorum, memberSetHash, ...present } = executor.era
+      const keys = [...members.keys()]
+      return { ...present, addresses: new Map(keys.map((key) => [key, readAddresses(state, key)])) }
+    },
+    async proposals({ after, limit }) {
+      const page = await reads.states(PROPOSAL_PREFIX, limit, after === undefined ? undefined : proposalStateKey(after))
+      return page.items.map(({ key, entry }) => openProposal(key.slice(PROPOSAL_PREFIX.length), entry.value))
+    },
+    async proposal(id) {
+      const value = state.get(proposalStateKey(id))
+      return value === undefined ? undefined : openProposal(id, value)
+    },
     async head() {
       const { height } = executor.head
       return height === 0 ? undefined : reads.headerAt(height)
@@ -109,7 +136,11 @@ export function ledgerQueries(
       const evidence = reads.proveBlock(height)
       if (evidence === undefined) return undefined
       const certificate = decodeAs(certificateCodec, evidence.certificate)
-      const signers = signersOf(certificate, chainId, index, recover)
+      // A block stands in one era with the descendant that certifies it.
+      const { header } = decodeHeader(evidence.header)
+      const memberSet = reads.memberSet(header.memberSetHash)
+      if (memberSet === undefined) throw new Error(`the member set of height ${height} is missing`)
+      const signers = signersOf(certificate, chainId, memberIndex(memberSet), recover)
       if (!signers.ok) throw new Error(`the certificate of height ${height} is ${signers.code}`)
       const members = memberSet.members.map(({ name, publicKey }, i) => ({
         name,

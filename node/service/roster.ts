@@ -22,28 +22,36 @@ type Seen = { -readonly [K in keyof RosterEntry]: RosterEntry[K] }
 
 /** Follows links, heads and certificates. */
 export class Roster {
-  readonly #seen: readonly Seen[]
   readonly #now: () => number
+  readonly #linked = new Set<PublicKeyHex>()
+  #seen: readonly Seen[] = []
   #highest: State['highest'] = null
 
-  /** `members` in the order of the set; `me`: index of this member. */
-  constructor(members: readonly { name: string; publicKey: PublicKeyHex }[], me: number, now: () => number) {
+  constructor(now: () => number) {
     this.#now = now
-    const startedAt = now()
-    this.#seen = members.map(({ name, publicKey }, i) => ({
-      name,
-      publicKey,
-      isThisMember: i === me,
-      linked: i === me,
-      downSince: i === me ? null : startedAt,
-      lastSignedHeight: null,
-      height: null,
-    }))
+  }
+
+  /** An era begins: its members in the order of the set; `me`: this node's index in it, −1 if it is no member. */
+  enter(members: readonly { name: string; publicKey: PublicKeyHex }[], me: number): void {
+    const startedAt = this.#now()
+    const before = new Map(this.#seen.map((seen) => [seen.publicKey, seen]))
+    this.#highest = null
+    this.#seen = members.map(({ name, publicKey }, i) => {
+      const isThisMember = i === me
+      const linked = isThisMember || this.#linked.has(publicKey)
+      const { downSince = startedAt, lastSignedHeight = null, height = null } = before.get(publicKey) ?? {}
+      return {
+        ...{ name, publicKey, isThisMember, linked, lastSignedHeight, height },
+        downSince: linked ? null : (downSince ?? startedAt),
+      }
+    })
   }
 
   /** A link opened or closed. */
-  link(member: number, up: boolean): void {
-    const seen = this.#seen[member]
+  link(publicKey: PublicKeyHex, up: boolean): void {
+    if (up) this.#linked.add(publicKey)
+    else this.#linked.delete(publicKey)
+    const seen = this.#of(publicKey)
     if (seen === undefined || seen.isThisMember) return
     seen.linked = up
     seen.downSince = up ? null : (seen.downSince ?? this.#now())
@@ -51,12 +59,12 @@ export class Roster {
   }
 
   /** A member told its height. */
-  told(member: number, height: number): void {
-    const seen = this.#seen[member]
+  told(publicKey: PublicKeyHex, height: number): void {
+    const seen = this.#of(publicKey)
     if (seen !== undefined) seen.height = height
   }
 
-  /** The core took a step. */
+  /** The core of the present era took a step. */
   stepped({ highest }: Pick<State, 'highest'>): void {
     if (highest === this.#highest || highest === null) return
     this.#highest = highest
@@ -66,8 +74,12 @@ export class Roster {
     }
   }
 
-  /** All members in the order of the set. */
+  /** All members of the present era in the order of the set. */
   get entries(): readonly RosterEntry[] {
     return this.#seen
+  }
+
+  #of(publicKey: PublicKeyHex): Seen | undefined {
+    return this.#seen.find((seen) => seen.publicKey === publicKey)
   }
 }

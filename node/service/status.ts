@@ -14,26 +14,31 @@ export function statusOf(observed: Observed): JsonObject {
   const { node, roster, figures, nowMs, monotonicMs } = observed
   const { state } = node.driver
   const { era, view, phase, highest } = state
-  const { memberSet, network } = node.genesis
+  const { memberSet } = node
+  const { network } = node.genesis
   const { head } = node.executor
   const delays = node.driver.figures.delays
   const names = memberSet.members.map(({ name }) => name)
   const leader = leaderOf(view, era.n)
   const slowestMs = observed.slowestMs()
-  const standstill = standstillOf({
-    state,
-    roster: roster.entries,
-    height: head.height,
-    sinceMs: observed.sinceCommitMs(),
-    nowMs,
-    slowestMs,
-  })
+  // A node that is no member misses nobody's vote.
+  const standstill =
+    node.me < 0
+      ? null
+      : standstillOf({
+          state,
+          roster: roster.entries,
+          height: head.height,
+          sinceMs: observed.sinceCommitMs(),
+          nowMs,
+          slowestMs,
+        })
   const signed = highest?.signatures.size ?? 0
   return {
     version: node.version,
     network,
     chainId: toHex(node.chainId),
-    member: { name: names[node.me], publicKey: node.network.publicKey, index: node.me },
+    member: { name: names[node.me] ?? null, publicKey: node.network.publicKey, index: node.me },
     startedAt: node.startedAt,
     uptimeMs: nowMs - node.startedAt,
     height: head.height,
@@ -42,7 +47,7 @@ export function statusOf(observed: Observed): JsonObject {
     headAgeMs: Math.round(observed.sinceCommitMs()),
     era: era.era,
     view,
-    phase,
+    phase: node.me < 0 ? 'following' : phase,
     leader: {
       name: names[leader],
       publicKey: toHex(memberSet.members[leader]?.publicKey ?? new Uint8Array()),

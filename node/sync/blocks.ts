@@ -9,9 +9,9 @@ import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import type { Evidence } from '../../protocol/consensus/events.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
-import type { Verifier } from '../../protocol/consensus/verify.ts'
 import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
+import { verifyHeader } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { leaderOf, type PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
@@ -33,7 +33,10 @@ export type BlocksOptions = {
   readonly era: number
   /** Keys of the era's members, by index. */
   readonly members: readonly PublicKeyHex[]
+  /** −1: no member of the era; follows by asking for blocks. */
   readonly me: MemberIndex
+  /** Keys beside the era's members that a node which is none may ask for blocks. */
+  readonly alsoAsked: readonly PublicKeyHex[]
   readonly heartbeatMs: number
   /** Bytes and count of transactions that a built block takes at most. */
   readonly blockBytesMax: number
@@ -46,7 +49,6 @@ export type BlocksDependencies = {
   readonly pool: Pool
   readonly intake: Intake
   readonly network: Pick<Network, 'request' | 'linkedPeers'>
-  readonly verifier: Verifier
   readonly log: DriverLog
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
   committed(blocks: readonly CommittedBlock[], view: number | null): void
@@ -246,6 +248,11 @@ export class Blocks implements BlockDuties {
     return !this.#stopped && this.#deps.executor.head.height < height
   }
 
+  /** Others have blocks above the head here: of a later era, or this node only follows. Fetches at least one of them. */
+  follow(): Promise<void> {
+    return this.#catchUp(this.#deps.executor.head.height + 1)
+  }
+
   /** Fetches committed blocks until the head is at `height`. One loop runs; a later, higher target prolongs it. */
   #catchUp(height: number): Promise<void> {
     this.#target = Math.max(this.#target, height)
@@ -257,22 +264,22 @@ export class Blocks implements BlockDuties {
 
   async #catchUpLoop(): Promise<void> {
     const { executor, log } = this.#deps
-    log.info({ from: executor.head.height, to: this.#target }, 'catching up')
-    while (executor.head.height < this.#target && !this.#stopped) {
-      let moved = false
-      for (const from of this.#others()) {
+    if (this.#target > executor.head.height + 1)
+      log.info({ from: executor.head.height, to: this.#target }, 'catching up')
+    for (let round = 0; executor.head.height < this.#target && !this.#stopped; round++) {
+      for (const from of this.#sources()) {
         const before = executor.head.height
-        await this.#attempt(from, (peer) => this.#blocksFrom(peer))
-        moved ||= executor.head.height > before
-        if (executor.head.height >= this.#target) break
+        await this.#ask(from, (peer) => this.#blocksFrom(peer))
+        if (executor.head.height > before) round = 0
+        if (executor.head.height >= this.#target || this.#stopped) break
       }
-      if (!moved) await this.#pause(RETRY_MS)
+      if (executor.head.height < this.#target) await this.#pause(pauseOf(round))
     }
   }
 
   /** Takes the next blocks from one peer. What it sends is committed only up to the last block with a certificate that verifies. */
   async #blocksFrom(peer: PublicKeyHex): Promise<void> {
-    const { executor, network, verifier } = this.#deps
+    const { executor, network } = this.#deps
     const sent = await ask(
       network,
       peer,
@@ -282,7 +289,10 @@ export class Blocks implements BlockDuties {
       2 * ASK_TIMEOUT_MS,
     )
     for (const { header, body, certificate } of sent) {
+      if (this.#stopped) return
       const sealed = decodeHeader(header)
+      // What follows the end of an era is taken once that end is committed: only then is it known who signs.
+      if (sealed.header.era > executor.era.era) return
       if (!executor.knows(sealed.hash)) {
         const bodies = decodeBody(body)
         if (typeof bodies === 'string') return
@@ -292,9 +302,10 @@ export class Blocks implements BlockDuties {
         this.#wake(toHex(sealed.hash))
       }
       if (certificate === null) continue
-      const verified = verifier.certificate(decodeAs(certificateCodec, certificate))
-      if (!verified.ok || verified.certificate.hash !== toHex(sealed.hash) || verified.certificate.kind !== 'commit')
-        return
+      if (sealed.header.height <= executor.head.height) continue
+      const { memberSet } = executor.era
+      const wire = decodeAs(certificateCodec, certificate)
+      if (!verifyHeader(sealed, wire, memberSet, sealed.header.chainId).ok) return
       this.#publish(await this.#commitWhenThereIsSpace(sealed.hash, certificate), null)
     }
   }
@@ -353,10 +364,23 @@ export class Blocks implements BlockDuties {
     return [...others.slice(turn), ...others.slice(0, turn)]
   }
 
-  /** Asks one member; a failure of the network or a malformed answer is that member's, and another is asked. */
-  async #attempt<T>(from: MemberIndex, question: (peer: PublicKeyHex) => Promise<T>): Promise<T | null> {
+  /** Who is asked for committed blocks: linked members; by a node that is no member, and has no links, all that it knows of. */
+  #sources(): PublicKeyHex[] {
+    const { members, me, alsoAsked } = this.#options
+    if (me >= 0) return this.#others().map((i) => members[i] as PublicKeyHex)
+    const all = [...new Set([...members, ...alsoAsked])]
+    const turn = Math.floor(this.#deps.clock.monotonic()) % all.length
+    return [...all.slice(turn), ...all.slice(0, turn)]
+  }
+
+  #attempt<T>(from: MemberIndex, question: (peer: PublicKeyHex) => Promise<T>): Promise<T | null> {
     const peer = this.#options.members[from]
-    if (peer === undefined || this.#deps.executor.failure !== undefined) return null
+    return peer === undefined ? Promise.resolve(null) : this.#ask(peer, question)
+  }
+
+  /** Asks one peer; a failure of the network or a malformed answer is that peer's, and another is asked. */
+  async #ask<T>(peer: PublicKeyHex, question: (peer: PublicKeyHex) => Promise<T>): Promise<T | null> {
+    if (this.#deps.executor.failure !== undefined) return null
     try {
       return await question(peer)
     } catch (error) {

@@ -148,6 +148,6 @@ export function serveBlocks({ network, executor, pool, proposalFrame, proposedHe
       }
       return encodeCbor(blocksAnswer.to(blocks))
     },
-    { ...members, bytesMax: 256 },
+    { ...members, roles: ['member', 'sync'], bytesMax: 256 },
   )
 }

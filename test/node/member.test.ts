@@ -33,7 +33,9 @@ async function startMember(genesis: Genesis, i: number, folder: string, seeds: M
     secretKey: memberSecret(i),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
-    addresses: seeds.map((seed) => ({ publicKey: seed.network.publicKey, addresses: seed.network.addresses() })),
+    peers: seeds.flatMap(({ network }) =>
+      network.addresses().map((address) => ({ member: network.publicKey, address })),
+    ),
     pool: { bytesMax: 16_000_000, countMax: 20_000 },
     diskFreeBytesMin: 0,
     recover: false,

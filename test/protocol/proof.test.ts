@@ -1,6 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { installNativePrimitives } from '../../node/crypto/native.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
+import { followEra } from '../../protocol/light.ts'
+import { LIMITS } from '../../protocol/limits.ts'
+import { memberSetCodec } from '../../protocol/members.ts'
 import {
   buildProof,
   PROOF_CHARACTERS_MAX,
@@ -9,7 +13,20 @@ import {
   renderProof,
   verifyProof,
 } from '../../protocol/proof.ts'
-import { build, certify, GENESIS, grow, type Node, open, put, TIME, tampered } from '../node/executor/world.ts'
+import {
+  adding,
+  build,
+  CHAIN_ID,
+  certify,
+  endEra,
+  GENESIS,
+  grow,
+  type Node,
+  open,
+  put,
+  TIME,
+  tampered,
+} from '../node/executor/world.ts'
 
 installNativePrimitives()
 
@@ -143,5 +160,84 @@ describe('proof files', () => {
     expect(await reads.proveState('a')).toBeUndefined()
     expect(await reads.proveTransaction(new Uint8Array(32))).toBeUndefined()
     expect(reads.proveBlock(1)).toBeUndefined()
+  })
+})
+
+describe('proof files over eras', () => {
+  const FIVE = [1, 2, 3, 4, 5]
+  let later: Node
+  let proof: Proof
+
+  beforeAll(async () => {
+    later = await open()
+    await endEra(later, adding(5))
+    await endEra(later, { kind: 'remove', publicKey: GENESIS.memberSet.members[3]!.publicKey }, FIVE)
+    const transaction = put('later')
+    await grow(later, [transaction], TIME, [1, 2, 3, 5])
+    proof = (await later.executor.reads.proveTransaction(transaction.transaction.id)) as Proof
+  })
+
+  const codeOf = (eras: Proof['block']['eras'], over: Partial<Proof['block']> = {}): string | null =>
+    verify(renderProof({ subject: proof.subject, block: { ...proof.block, eras, ...over } }))
+
+  it('proof: of a block of the third era, with the genesis alone, through the ends of two', () => {
+    expect(proof.block.eras).toHaveLength(2)
+    const { ok, steps } = verifyProof(proof, GENESIS)
+    expect(steps.map(({ code }) => code)).toEqual(steps.map(() => null))
+    expect(ok).toBe(true)
+    expect(steps.filter(({ checked }) => /committed its last block/.test(checked))).toHaveLength(2)
+    expect(parseProof(renderProof(proof))).toEqual({ ok: true, proof })
+  })
+
+  it('proof: an end that is left out, doubled, moved or somebody else’s is found', () => {
+    const [first, second] = proof.block.eras as [Proof['block']['eras'][0], Proof['block']['eras'][0]]
+    expect(codeOf([])).toBe('BLOCK_ERA')
+    expect(codeOf([first])).toBe('BLOCK_ERA')
+    expect(codeOf([second])).toBe('BLOCK_ERA')
+    expect(codeOf([first, first])).toBe('BLOCK_ERA')
+    expect(codeOf([second, first])).toBe('BLOCK_ERA')
+    expect(codeOf([first, { ...second, certificate: first.certificate }])).toBe('CERT_STATEMENT')
+    expect(codeOf([first, { ...second, memberSet: first.memberSet }])).toBe('BLOCK_MEMBER_SET')
+    expect(codeOf([first, { ...second, header: proof.block.header }])).toBe('BLOCK_ERA')
+    const end = later.executor.reads.headerAt(later.executor.reads.eraEnd(0) as number)!
+    expect(codeOf([{ ...first, certificate: certify(end, [1, 0, 2]) }, second])).toBe('CERT_MALFORMED')
+    expect(codeOf([{ ...first, certificate: certify(end, [0, 1]) }, second])).toBe('CERT_NO_QUORUM')
+  })
+
+  it('proof: members who left cannot certify a block of the era after them, nor those who come one of the era before', () => {
+    const tip = later.executor.reads.headerAt(later.executor.head.height)!
+    expect(codeOf(proof.block.eras, { certificate: certify(tip, [0, 1, 3]) })).toBe('CERT_FOREIGN_SIGNER')
+    const end = later.executor.reads.headerAt(later.executor.reads.eraEnd(0) as number)!
+    const [first, second] = proof.block.eras as [Proof['block']['eras'][0], Proof['block']['eras'][0]]
+    expect(codeOf([{ ...first, certificate: certify(end, [2, 3, 4], FIVE) }, second])).toBe('CERT_FOREIGN_SIGNER')
+  })
+
+  it('proof: after a change of any byte of the ends, nothing holds', () => {
+    const [first, second] = proof.block.eras as [Proof['block']['eras'][0], Proof['block']['eras'][0]]
+    for (const field of ['header', 'certificate', 'memberSet'] as const)
+      for (let at = 0; at < second[field].length; at += 7) {
+        const bytes = Uint8Array.from(second[field])
+        bytes[at] = (bytes[at] as number) ^ 1
+        expect(codeOf([first, { ...second, [field]: bytes }]), `${field} ${at}`).not.toBeNull()
+      }
+  })
+
+  it('proof: through more eras than a file may hold there is none', () => {
+    expect(later.executor.reads.eraLinks(0, LIMITS.proofErasMax + 1)).toBeUndefined()
+    expect(later.executor.reads.eraLinks(0, 3)).toBeUndefined()
+    expect(later.executor.reads.eraEnd(2)).toBeUndefined()
+  })
+
+  it('light: an era is followed once, from the height where it began', () => {
+    const [first, second] = proof.block.eras as [Proof['block']['eras'][0], Proof['block']['eras'][0]]
+    const genesis = { era: 0, height: 0, memberSet: GENESIS.memberSet }
+    const one = followEra(genesis, first, CHAIN_ID)
+    if (!one.ok) throw new Error(one.code)
+    expect(one.next).toMatchObject({ era: 1, height: 2 })
+    expect(toHex(encodeAs(memberSetCodec, one.next.memberSet))).toBe(toHex(first.memberSet))
+    expect(decodeAs(memberSetCodec, first.memberSet).members).toHaveLength(5)
+    expect(followEra({ ...one.next, height: 9 }, second, CHAIN_ID)).toEqual({ ok: false, code: 'BLOCK_HEIGHT' })
+    expect(followEra(one.next, second, new Uint8Array(32))).toEqual({ ok: false, code: 'BLOCK_CHAIN' })
+    expect(followEra(one.next, first, CHAIN_ID)).toEqual({ ok: false, code: 'BLOCK_ERA' })
   })
 })

@@ -1,5 +1,6 @@
 /** A node of plain memory behind the API, tokens for it, and requests over real HTTP. */
 import { SignJWT } from 'jose'
+import { DEFAULT_PARAMETERS } from '../../../config/genesisFile.ts'
 import { type Api, type ApiOptions, createApi } from '../../../node/api/api.ts'
 import type {
   ApiDependencies,
@@ -9,6 +10,7 @@ import type {
   FeedEvent,
   HealthCheck,
   KnownTransaction,
+  OpenProposal,
   SigningKey,
   Submission,
 } from '../../../node/api/dependencies.ts'
@@ -169,6 +171,19 @@ export class FakeNode implements ApiDependencies {
       .filter(({ key }) => after === undefined || key > after)
       .sort((a, b) => (a.key < b.key ? -1 : 1))
       .slice(0, limit)
+  }
+  async era() {
+    const parameters = { ...DEFAULT_PARAMETERS }
+    const members = [{ name: 'Org A', publicKey: publicKeyOf(secretKeyOf(1)) }]
+    const addresses = new Map([[toHex(publicKeyOf(secretKeyOf(1))), ['/dns4/a.example.org/tcp/7379']]])
+    return { era: 2, height: 7, memberSet: { members, parameters }, proposal: new Uint8Array(32).fill(10), addresses }
+  }
+  readonly open: OpenProposal[] = []
+  async proposals({ after, limit }: { after: string | undefined; limit: number }) {
+    return this.open.filter(({ id }) => after === undefined || id > after).slice(0, limit)
+  }
+  async proposal(wanted: string) {
+    return this.open.find(({ id }) => id === wanted)
   }
   async device(id: string) {
     return this.snapshots.get(id)

@@ -7,6 +7,7 @@ import { certificateCodec, statementBytes } from '../../../protocol/certificate.
 import { encodeAs } from '../../../protocol/codec.ts'
 import type { SignedTransaction } from '../../../protocol/execution.ts'
 import { chainIdOf } from '../../../protocol/genesis.ts'
+import { type Change, consentBytes } from '../../../protocol/kinds/governance/record.ts'
 import { KINDS } from '../../../protocol/kinds/table.ts'
 import { sign } from '../../../protocol/signature.ts'
 import { signTransaction } from '../../../protocol/transaction.ts'
@@ -40,11 +41,15 @@ export const put = (name: string, value = 1, signer = 11): SignedTransaction =>
 /** `kv.delete` by an API key. */
 export const remove = (name: string, signer = 11): SignedTransaction => signed('kv.delete', signer, { key: name })
 
-/** A commit certificate of the members with the indices `members`. */
-export function certify({ header, hash }: SealedHeader, members: readonly number[] = [0, 1, 2]): Uint8Array {
+/** A commit certificate of the members with the indices `members` among the key numbers `keys`. */
+export function certify(
+  { header, hash }: SealedHeader,
+  members: readonly number[] = [0, 1, 2],
+  keys: readonly number[] = MEMBERS,
+): Uint8Array {
   const statement = { era: header.era, view: 0, seq: 0, height: header.height, hash }
   const payload = statementBytes(statement)
-  const signatures = members.map((i) => sign('commit', CHAIN_ID, payload, secretKey(MEMBERS[i] as number)))
+  const signatures = members.map((i) => sign('commit', CHAIN_ID, payload, secretKey(keys[i] as number)))
   return encodeAs(certificateCodec, { kind: 'commit', statement, signatures })
 }
 
@@ -71,10 +76,35 @@ export function build(
 }
 
 /** Builds and commits one block at `node`. */
-export async function grow(node: Node, transactions: readonly SignedTransaction[], time = TIME): Promise<SealedHeader> {
+export async function grow(
+  node: Node,
+  transactions: readonly SignedTransaction[],
+  time = TIME,
+  keys: readonly number[] = MEMBERS,
+): Promise<SealedHeader> {
   const { sealed } = build(node, transactions, { time })
-  await node.executor.commit(sealed.hash, certify(sealed))
+  await node.executor.commit(sealed.hash, certify(sealed, undefined, keys))
   return sealed
+}
+
+/** The change that makes key number `n` a member called `m<n>`. */
+export const adding = (n: number): Change => ({
+  kind: 'add',
+  publicKey: key(n),
+  name: `m${n}`,
+  addresses: [],
+  consent: sign('membership', CHAIN_ID, consentBytes(`m${n}`, []), secretKey(n)),
+})
+
+/** Two blocks at `node`: a change is proposed, then approved by a quorum, which ends the era. Members are key numbers, three or more. */
+export async function endEra(node: Node, change: Change, keys: readonly number[] = MEMBERS): Promise<SealedHeader> {
+  const { era, quorum } = node.executor.era
+  const [first, ...others] = keys.slice(0, quorum) as [number, ...number[]]
+  const payload = { era, change, expiresAt: TIME + 1_000_000, reason: '' }
+  const proposal = signed('governance.propose', first, payload)
+  await grow(node, [proposal], TIME, keys)
+  const approvals = others.map((by) => signed('governance.approve', by, { proposal: proposal.transaction.id }))
+  return grow(node, approvals, TIME, keys)
 }
 
 /** `sealed` with other fields. */

@@ -48,7 +48,7 @@ class World {
       isValid: () => this.valid,
       censored: (view) => this.censored.push(view),
     }
-    this.handing = new Handing(TIMEOUT_MS, deps)
+    this.handing = new Handing(() => TIMEOUT_MS, deps)
   }
 
   submit(id: string): void {

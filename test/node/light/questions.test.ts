@@ -165,6 +165,8 @@ describe('receipt', () => {
         proveBlock: (height) => reads.proveBlock(height),
         proveState: (name) => reads.proveState(name),
         proveTransaction: async () => undefined,
+        eraEnd: (era) => reads.eraEnd(era),
+        eraLinks: (from, to) => reads.eraLinks(from, to),
       },
     })
     expect(await pruned.receipt(peer, own.transaction.id)).toEqual({ code: 'LIGHT_PRUNED', proof: null })

@@ -11,7 +11,7 @@ import { type Header, type SealedHeader, sealHeader } from '../../../protocol/bl
 import { toHex } from '../../../protocol/bytes.ts'
 import { memberSetHash } from '../../../protocol/members.ts'
 import { VERDICTS } from '../../../protocol/verdict.ts'
-import { CHAIN_ID, certify, GENESIS } from '../executor/world.ts'
+import { adding, CHAIN_ID, certify, endEra, GENESIS, grow, open, put, TIME } from '../executor/world.ts'
 
 installNativePrimitives()
 const ZERO = new Uint8Array(32)
@@ -42,12 +42,16 @@ let wallMs: number
 let monotonicMs: number
 let saved: Uint8Array[]
 let forks: Fork[]
+let savedEras: Uint8Array[]
+let eras: number[]
 const follow = (isDisputed = false): Headers =>
   new Headers(
     GENESIS,
     {
       clock: { now: () => wallMs, monotonic: () => monotonicMs },
       save: (bytes) => saved.push(bytes),
+      saveEra: (bytes) => savedEras.push(bytes),
+      era: (era) => eras.push(era.era),
       fork: (fork) => forks.push(fork),
     },
     isDisputed,
@@ -58,6 +62,8 @@ beforeEach(() => {
   monotonicMs = 0
   saved = []
   forks = []
+  savedEras = []
+  eras = []
 })
 
 describe('headers', () => {
@@ -80,7 +86,6 @@ describe('headers', () => {
     ['a certificate of another block', { ...at(9), certificate: certify(sealed(8)) }, 'CERT_STATEMENT'],
     ['another chain', at(9, { chainId: ZERO }), 'BLOCK_CHAIN'],
     ['another member set', at(9, { memberSetHash: ZERO }), 'BLOCK_MEMBER_SET'],
-    ['a later era', at(9, { era: 1 }), 'BLOCK_ERA'],
     ['no header', { ...at(9), header: Uint8Array.of(1) }, 'BLOCK_MALFORMED'],
     ['no certificate', { ...at(9), certificate: Uint8Array.of(1) }, 'CERT_MALFORMED'],
   ] as const)('%s → refused with its code, the newest stays', (_what, offered, code) => {
@@ -257,5 +262,59 @@ describe('what lies on disk', () => {
     await disk.settled()
     expect(readdirSync(join(directory, 'evidence'))).toHaveLength(8)
     expect(lines).toHaveLength(20)
+  })
+})
+
+describe('headers over eras', () => {
+  const FIVE = [1, 2, 3, 4, 5]
+  /** The end of the first era, the newest header of the second, and one of the first by members that have left since. */
+  async function grown() {
+    const node = await open()
+    await endEra(node, adding(5))
+    const sealedTip = await grow(node, [put('x')], TIME, FIVE)
+    const link = node.executor.reads.eraLinks(0, 1)?.[0]
+    if (link === undefined) throw new Error('no link')
+    return {
+      link,
+      tip: { header: sealedTip.bytes, certificate: certify(sealedTip, undefined, FIVE) },
+      height: sealedTip.header.height,
+    }
+  }
+
+  it('a header of the next era is taken once its beginning was shown; one of the era before no longer', async () => {
+    const { link, tip, height } = await grown()
+    const headers = follow()
+    expect(headers.accept('a', tip)).toBe('LIGHT_ERA')
+    expect(headers.follow('a', link)).toBe('OK')
+    expect(eras).toEqual([1])
+    expect(headers.newest?.sealed.header.height).toBe(height - 1)
+    expect(headers.accept('a', tip)).toBe('OK')
+    expect(headers.newest?.sealed.header.height).toBe(height)
+    expect(headers.accept('a', at(100))).toBe('LIGHT_OLD_HEADER')
+    expect(headers.follow('a', link)).toBe('BLOCK_ERA')
+  })
+
+  it('an end that its members did not commit, or that names others, leads nowhere', async () => {
+    const { link, tip } = await grown()
+    const headers = follow()
+    const set = Uint8Array.from(link.memberSet)
+    set[20] = (set[20] as number) ^ 1
+    expect(headers.follow('a', { ...link, memberSet: set })).toBe('BLOCK_MEMBER_SET')
+    expect(headers.follow('a', { ...link, certificate: tip.certificate })).toBe('CERT_STATEMENT')
+    expect(headers.follow('a', { ...tip, memberSet: link.memberSet })).toBe('BLOCK_ERA')
+    expect(headers.follow('a', { ...at(3), memberSet: link.memberSet })).toBe('BLOCK_MEMBER_SET')
+    expect(headers.trusted.era).toBe(0)
+    expect(savedEras).toEqual([])
+  })
+
+  it('the era is there again after a start; a damaged file is refused, and the chain followed from the genesis', async () => {
+    const { link, tip } = await grown()
+    follow().follow('a', link)
+    const again = follow()
+    expect(again.restoreEra(savedEras[0] as Uint8Array)).toBe('OK')
+    expect(again.accept('a', tip)).toBe('OK')
+    const damaged = follow()
+    expect(damaged.restoreEra(Uint8Array.of(1, 2))).toBe('BLOCK_MALFORMED')
+    expect(damaged.trusted.era).toBe(0)
   })
 })

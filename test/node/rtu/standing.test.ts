@@ -43,7 +43,13 @@ beforeEach(async () => {
   node = await open()
   faults = []
   lines = []
-  headers = new Headers(GENESIS, { clock: { now: () => 0, monotonic: () => 0 }, save() {}, fork() {} })
+  headers = new Headers(GENESIS, {
+    clock: { now: () => 0, monotonic: () => 0 },
+    save() {},
+    saveEra() {},
+    era() {},
+    fork() {},
+  })
   await grow(node, [put('x')])
 })
 

@@ -86,7 +86,9 @@ export class Member {
       secretKey: memberSecret(this.i),
       listen: [`/ip4/127.0.0.1/tcp/${this.#port}`],
       announce: [],
-      addresses: seeds.map(({ node }) => ({ publicKey: node.network.publicKey, addresses: node.network.addresses() })),
+      peers: seeds.flatMap(({ node: { network } }) =>
+        network.addresses().map((address) => ({ member: network.publicKey, address })),
+      ),
       pool: { bytesMax: 16_000_000, countMax: 20_000 },
       diskFreeBytesMin: 0,
       recover: false,
