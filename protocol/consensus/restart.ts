@@ -9,7 +9,7 @@ import { type Draft, viewRecord, withEntry } from './draft.ts'
 import type { Event } from './events.ts'
 import { lockOnEntering } from './lock.ts'
 import type { Answer, Ask, MemberIndex, Message } from './types.ts'
-import { closingCertificate, enter } from './views.ts'
+import { enter } from './views.ts'
 import {
   dropStaleEchoes,
   expire,
@@ -131,8 +131,7 @@ export function endRestart(d: Draft): void {
     // A member alone has nobody to ask; with two, the other one is all there is.
     if (s.answers.size < Math.min(s.era.f + 1, s.era.n - 1)) return
     const shown = [...s.answers.values()]
-    const closing = closingCertificate(s)?.view ?? -1
-    const views = [s.view, closing + 1, (s.quit?.view ?? -1) + 1, ...shown.map(({ view }) => view)]
+    const views = [s.view, (s.closing?.view ?? -1) + 1, (s.quit?.view ?? -1) + 1, ...shown.map(({ view }) => view)]
     s.barredView = Math.max(...views)
     s.votesFrom = s.barredView + 1
     s.phase = 'running'
