@@ -244,7 +244,7 @@ export class Member implements End {
     const { world } = this
     const { random } = world
     const ms = world.isFaulty && random.chance(0.3) ? random.next() * world.scenario.diskMsMax : random.next()
-    const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite())
+    const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite(this))
     this.crashAtNextWrite = null
     const stallMs = this.lying ? 0 : this.stallAtNextWriteMs || world.stallAtWriteMs()
     this.stallAtNextWriteMs = 0

@@ -159,7 +159,7 @@ export class Reign {
     const atWrite = random.chance(0.6)
     this.#plot.later(atWrite ? 0 : 8 + random.next() * 4, () => {
       for (const member of world.running) {
-        if (!sleepers.includes(member.organisation)) continue
+        if (!sleepers.includes(member.organisation) || world.spares(member)) continue
         const ms = (1.5 + random.next() * 2.5) * this.#deltaMs
         if (atWrite) member.stallAtNextWriteMs = ms
         else member.stall(ms)
@@ -224,7 +224,7 @@ export class Reign {
     if (random.chance(0.25)) return this.#absent()
     const target = random.pick(this.#plot.honest)
     const member = world.running.find(({ organisation }) => organisation === target)
-    if (member === undefined) return
+    if (member === undefined || world.spares(member)) return
     const what = random.pick(['stall', 'stall', 'write', 'crash'] as const)
     queue.at(random.next() * 60, () => {
       if (!world.isFaulty) return
@@ -237,7 +237,10 @@ export class Reign {
   /** All but two honest members are away for a while: too few are left to blame. */
   #absent(): void {
     const { world } = this.#director
-    const away = world.random.shuffled(world.running).slice(2)
+    const away = world.random
+      .shuffled(world.running)
+      .slice(2)
+      .filter((member) => !world.spares(member))
     for (const member of away) world.crash(member, (3 + world.random.next() * 6) * this.#deltaMs)
   }
 
