@@ -136,7 +136,8 @@ if (import.meta.main) {
   const blocks = Number(values.blocks)
   const show = ({ n, live, ...cost }: Cost): void =>
     console.log(
-      `n=${n}, ${live} live, ${cost.blocks} blocks: ${cost.stepsPerBlock.toFixed(1)} steps and ${cost.writesPerBlock.toFixed(2)} writes a block and member, ${cost.microsecondsPerStep.toFixed(1)} µs a step, record at most ${cost.recordBytesMax} bytes`,
+      `n=${n}, ${live} live, ${cost.blocks} blocks: ${cost.stepsPerBlock.toFixed(1)} steps and ${cost.writesPerBlock.toFixed(2)} writes`,
+      `a block and member, ${cost.microsecondsPerStep.toFixed(1)} µs a step, record at most ${cost.recordBytesMax} bytes`,
     )
   measure(4, 4, 500)
   for (const n of [4, 7]) for (const count of [blocks, 4 * blocks]) show(measure(n, n, count))

@@ -60,7 +60,7 @@ export class Reign {
       random.pick(['secret', 'secret', 'split', 'split', 'asleep', 'withheld', 'ladder', 'single', 'silent'] as const)
     ) {
       case 'secret':
-        return this.#secret(honest)
+        return this.#secret(random.chance(0.5) ? this.#earlyFirst(honest) : honest)
       case 'split':
         return this.#split(honest)
       case 'asleep':
@@ -242,6 +242,12 @@ export class Reign {
       .slice(2)
       .filter((member) => !world.spares(member))
     for (const member of away) world.crash(member, (3 + world.random.next() * 6) * this.#deltaMs)
+  }
+
+  /** Those who have entered the view come first: the others do not know yet what they say. */
+  #earlyFirst(honest: readonly number[]): number[] {
+    const isHere = (organisation: number): boolean => this.#plot.coreOf(organisation)?.state.view === this.#view
+    return [...honest.filter(isHere), ...honest.filter((organisation) => !isHere(organisation))]
   }
 
   /** Those who would let pass a tip that contradicts a commit, if they and the liars are a quorum. */

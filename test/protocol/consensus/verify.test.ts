@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest'
 import { CborError, encodeCbor } from '../../../protocol/cbor.ts'
 import type { Event } from '../../../protocol/consensus/events.ts'
-import type { Message, Reason, Signer } from '../../../protocol/consensus/types.ts'
+import type { Message, Signer } from '../../../protocol/consensus/types.ts'
 import { createVerifier, type Verified } from '../../../protocol/consensus/verify.ts'
 import {
   ACKNOWLEDGED_KEYS_MAX,
@@ -11,7 +11,6 @@ import {
   encodeMessage,
   encodeProposal,
   PROPOSAL_BYTES_MAX,
-  toWireCertificate,
   type Unverified,
   type WireMessage,
 } from '../../../protocol/consensus/wire.ts'
@@ -427,63 +426,6 @@ describe('verify: refusals', () => {
     expect(code({ header: other1.bytes })).toEqual({ ok: false, code: 'MESSAGE_SIGNER' })
     const foreign = createVerifier({ ...options, chainId: new Uint8Array(32) })
     expect(foreign.verify(decoded(encodeProposal(message, parts)), 0)).toEqual({ ok: false, code: 'BLOCK_CHAIN' })
-  })
-})
-
-describe('verify: the start of a later era (§5.5)', () => {
-  const old = consortium(3) // q = 2
-  const OLD_TERM = { ...old.memberSet, parameters: { ...old.memberSet.parameters, termBlocks: 10 } }
-  const last = header(1, CHAIN_ID, { ends: true })
-  const cc = certify(old, 'commit', slotFor(2, 7, last), [0, 2])
-  const later = createVerifier({ ...options, era: 1, previousSet: OLD_TERM })
-  const answerWith = (reason: Reason) => {
-    const message = {
-      ...answer,
-      era: 1,
-      nonce: 1,
-      view: 0,
-      reason,
-      tip: null,
-      strong: null,
-      signed: [],
-      equivocation: null,
-      highest: null,
-    }
-    return later.verify(decoded(encodeMessage(message)), 2)
-  }
-
-  it('the CC that ended the era before comes through, checked against that era’s members', () => {
-    expect(answerWith({ kind: 'start', certificate: cc })).toMatchObject({
-      ok: true,
-      message: { reason: { kind: 'start', certificate: { hash: cc.hash, view: 2, seq: 7 } } },
-    })
-  })
-  it.each([
-    ['none', { kind: 'start' as const, certificate: null }, 'MESSAGE_ATTACHMENT'],
-    [
-      'one short of a quorum',
-      { kind: 'start' as const, certificate: certify(old, 'commit', slotFor(2, 7, last), [0]) },
-      'CERT_NO_QUORUM',
-    ],
-    [
-      'of votes',
-      { kind: 'start' as const, certificate: certify(old, 'vote', slotFor(2, 7, last), [0, 2]) },
-      'CERT_STATEMENT',
-    ],
-    [
-      'of this era’s members',
-      { kind: 'start' as const, certificate: certify(five, 'commit', slotFor(2, 7, last), [3, 4]) },
-      'CERT_FOREIGN_SIGNER',
-    ],
-  ])('a CC that is %s is refused', (_, reason, code) => {
-    expect(answerWith(reason)).toEqual({ ok: false, code })
-  })
-  it('in the first era there is none, and from the second on the members of the one before must be given', () => {
-    const { unverified } = decoded(encodeMessage({ ...answer, signed: [], equivocation: null }))
-    const reason = { kind: 'start' as const, certificate: toWireCertificate(0, cc) }
-    const message = { ...(unverified as WireMessage & { kind: 'answer' }), view: 0, reason }
-    expect(verifier.verify({ unverified: message }, 2)).toEqual({ ok: false, code: 'MESSAGE_ATTACHMENT' })
-    expect(() => createVerifier({ ...options, era: 1 })).toThrow(RangeError)
   })
 })
 
