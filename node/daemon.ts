@@ -16,7 +16,7 @@ import { systemClock } from './clock.ts'
 import type { NodeKey } from './crypto/keys.ts'
 import { AlthingError } from './errors.ts'
 import { MemberNode } from './main.ts'
-import { createLogger, endOnBugs, listenForTheEnd } from './process.ts'
+import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from './process.ts'
 import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
 import { NodeService, PoolWatch } from './service/service.ts'
 
@@ -49,7 +49,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     await startParts(options, log, end, parts)
     await end.promise
   } finally {
-    await stopParts(options.home, log, parts)
+    await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
   }
   log.info('stopped')
   return 0
@@ -128,19 +128,13 @@ async function startParts(
 
 async function stopParts(
   home: string,
-  log: Logger,
   { node, service, api, metrics }: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
 ): Promise<void> {
-  const late = setTimeout(() => {
-    log.warn({ afterMs: STOP_MS_MAX }, 'the stop took too long: ending as it is')
-    process.exit(0)
-  }, STOP_MS_MAX)
   await rm(runFile(home), { force: true })
   await api?.close()
   await metrics?.close()
   service?.stop()
   await node?.stop()
-  clearTimeout(late)
 }
 
 /** Addresses of each member by its key. */

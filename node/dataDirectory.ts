@@ -8,12 +8,13 @@ import { equalBytes } from '../protocol/bytes.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
 import { installNativePrimitives } from './crypto/native.ts'
+import { createDirectory } from './directory.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import type { NetworkLog } from './network/network.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
-import { createDirectory, openLevel } from './store/level.ts'
+import { openLevel } from './store/level.ts'
 import {
   createSigningRecord,
   openOrReplaceSigningRecord,

@@ -16,13 +16,14 @@ import { createSigner, createVerifier, type Verifier } from '../protocol/consens
 import { publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { leaderOf, memberIndex, quorumSizes } from '../protocol/members.ts'
-import { type Code, VERDICTS } from '../protocol/verdict.ts'
+import { leaderOf, memberIndex, type PublicKeyHex, quorumSizes } from '../protocol/members.ts'
+import { VERDICTS } from '../protocol/verdict.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
 import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
+import { createDirectory } from './directory.ts'
 import { AlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { Congestion } from './intake/congestion.ts'
@@ -37,7 +38,6 @@ import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
 import { breathe } from './steps.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
-import { createDirectory } from './store/level.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
@@ -313,19 +313,15 @@ export class MemberNode {
         },
       },
     )
-    const refused = (peer: string, code: Code | null): void => {
+    const receive = (peer: PublicKeyHex, data: Uint8Array): void => {
+      const from = index.get(peer)
+      const code = from === undefined ? null : driver.receive(from, data)
       if (code === null) return
       log.debug({ peer, code }, 'a consensus message was refused')
       network.penalize(peer, code)
     }
-    network.onMessage((peer, data) => {
-      const from = index.get(peer)
-      if (from !== undefined) refused(peer, driver.receive(from, data))
-    })
-    network.onPush((peer, data) => {
-      const from = index.get(peer)
-      if (from !== undefined) refused(peer, driver.receive(from, data))
-    })
+    network.onMessage(receive)
+    network.onPush(receive)
     network.onLink((peer, up, run) => {
       const from = index.get(peer)
       if (from === undefined) return

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, link, mkdir, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { syncDirectory } from './directory.ts'
 
 /**
  * Writes a new file at `path`; false, and nothing is changed, where there is one. Folders are made, open to their owner only. Refusals of
@@ -31,8 +32,7 @@ export async function writeNewFile(path: string, text: string, mode: 0o600 | 0o6
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
       throw error
     }
-    const entry = await open(folder, 'r')
-    await entry.sync().finally(() => entry.close())
+    await syncDirectory(folder)
     return true
   } finally {
     await rm(draft, { force: true })

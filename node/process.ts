@@ -50,3 +50,13 @@ export function listenForTheEnd(log: Logger, end: PromiseWithResolvers<void>, al
   aliveWhile.on('end', () => end.resolve()).on('error', () => end.resolve())
   aliveWhile.resume()
 }
+
+/** Waits for `stop`, but no longer than `msMax`: then the process ends as it is. */
+export async function stopWithin(log: Logger, msMax: number, stop: () => Promise<void>): Promise<void> {
+  const late = setTimeout(() => {
+    log.warn({ afterMs: msMax }, 'the stop took too long: ending as it is')
+    process.exit(0)
+  }, msMax)
+  await stop()
+  clearTimeout(late)
+}

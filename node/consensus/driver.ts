@@ -5,6 +5,7 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
+import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
 import type { State } from '../../protocol/consensus/state.ts'
@@ -221,12 +222,8 @@ export class Driver {
   /** A frame that arrived from member `from`. Returns why it was refused, for the peer's account, or null. */
   receive(from: MemberIndex, data: Uint8Array): Code | null {
     if (this.#stopped) return null
-    let frame: ReturnType<typeof decodeFrame>
-    try {
-      frame = decodeFrame(data)
-    } catch {
-      return this.#refuse('MESSAGE_MALFORMED')
-    }
+    const frame = frameOf(data)
+    if (frame === undefined) return this.#refuse('MESSAGE_MALFORMED')
     if (frame.kind === 'link') {
       this.#receiveLinkFrame(from, frame.frame)
       return null
@@ -238,13 +235,8 @@ export class Driver {
   /** A proposal that was gossiped, by whomever: the leader's signature says whose it is. Returns why it was refused, or null. */
   receiveGossiped(data: Uint8Array): Code | null {
     if (this.#stopped) return null
-    let frame: ReturnType<typeof decodeFrame>
-    try {
-      frame = decodeFrame(data)
-    } catch {
-      return this.#refuse('MESSAGE_MALFORMED')
-    }
-    if (frame.kind === 'link') return this.#refuse('MESSAGE_MALFORMED')
+    const frame = frameOf(data)
+    if (frame === undefined || frame.kind === 'link') return this.#refuse('MESSAGE_MALFORMED')
     const verified = this.#deps.verifier.verify(frame.message, NOBODY)
     if (!verified.ok) return this.#refuse(verified.code)
     const { message } = verified
@@ -255,7 +247,7 @@ export class Driver {
   #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array): null {
     if (message.kind === 'proposal' && parts !== null) {
       // It comes by push and by gossip: the second one says nothing new.
-      if (this.#frames.has(`${message.view}/${message.seq}/${message.block.hash}`)) return null
+      if (this.#frames.has(nameOf(message))) return null
       this.#keepParts(message.block.hash, parts)
       this.#keepFrame(message, data)
     }
@@ -265,7 +257,7 @@ export class Driver {
 
   /** The frame of a proposal that is kept here, for serving it (§3, Service). */
   proposalFrame(slot: Pick<Slot, 'view' | 'seq' | 'hash'>): Uint8Array | undefined {
-    return this.#frames.get(`${slot.view}/${slot.seq}/${slot.hash}`)
+    return this.#frames.get(slotKey(slot))
   }
 
   /** Bytes of the header of a proposed block that is kept here. */
@@ -343,8 +335,7 @@ export class Driver {
         const parts = this.#parts.get(effect.message.block.hash)
         if (parts === undefined)
           return log.warn({ hash: effect.message.block.hash }, 'a proposal whose header is not kept')
-        const key = `${effect.message.view}/${effect.message.seq}/${effect.message.block.hash}`
-        let frame = this.#frames.get(key)
+        let frame = this.#frames.get(nameOf(effect.message))
         if (frame === undefined) {
           frame = encodeProposal(effect.message, parts)
           this.#keepFrame(effect.message, frame)
@@ -481,9 +472,20 @@ export class Driver {
     if (this.#parts.size > PARTS_MAX) this.#parts.delete(this.#parts.keys().next().value as string)
   }
 
-  #keepFrame({ view, seq, block }: Proposal, frame: Uint8Array): void {
-    this.#frames.set(`${view}/${seq}/${block.hash}`, frame)
+  #keepFrame(proposal: Proposal, frame: Uint8Array): void {
+    this.#frames.set(nameOf(proposal), frame)
     if (this.#frames.size > PARTS_MAX) this.#frames.delete(this.#frames.keys().next().value as string)
+  }
+}
+
+/** Name of the frame of a proposal. */
+const nameOf = ({ view, seq, block }: Proposal): string => slotKey({ view, seq, hash: block.hash })
+
+function frameOf(data: Uint8Array): ReturnType<typeof decodeFrame> | undefined {
+  try {
+    return decodeFrame(data)
+  } catch {
+    return undefined
   }
 }
 

@@ -48,7 +48,6 @@ export class Handing {
   readonly #watched = new Map<string, Watched>()
   #timer: TimerHandle | undefined
   #stopped = false
-  #handing = false
 
   constructor(inclusionTimeoutMs: number, deps: HandingDependencies) {
     this.#inclusionTimeoutMs = inclusionTimeoutMs
@@ -111,8 +110,7 @@ export class Handing {
   async #hand(): Promise<void> {
     const { leader, clock, network, waiting } = this.#deps
     const { view, publicKey, isThisMember } = leader()
-    if (this.#handing || isThisMember) return
-    this.#handing = true
+    if (isThisMember) return
     try {
       const ids: string[] = []
       const piece: Uint8Array[] = []
@@ -141,8 +139,6 @@ export class Handing {
       })
     } catch {
       // The leader did not answer: it is tried again, and nothing counts as handed.
-    } finally {
-      this.#handing = false
     }
   }
 }

@@ -174,11 +174,11 @@ export class Intake {
   ): Steps<void> {
     let surroundings = this.#deps.surroundings()
     for (const [i, { place, transaction }] of fresh.entries()) {
+      // A commit may have come in between.
+      if (i > 0 && i % FRESH_EVERY === 0) surroundings = this.#deps.surroundings()
       const signer = signers[i]
       codes[place] = signer === undefined ? 'TX_SIGNATURE' : this.#admit({ transaction, signer }, surroundings)
       yield
-      // A commit may have come in between.
-      if (i % FRESH_EVERY === 0) surroundings = this.#deps.surroundings()
     }
   }
 

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream'
 import type { NodeConfig } from '../../config/settings.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import type { NodeKey } from '../crypto/keys.ts'
-import { createLogger, endOnBugs, listenForTheEnd } from '../process.ts'
+import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from '../process.ts'
 import { RtuNode, type RtuOptions } from './main.ts'
 
 /** Everything that an RTU's process is started with. */
@@ -38,12 +38,7 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
   try {
     await end.promise
   } finally {
-    const late = setTimeout(() => {
-      log.warn({ afterMs: STOP_MS_MAX }, 'the stop took too long: ending as it is')
-      process.exit(0)
-    }, STOP_MS_MAX)
-    await rtu.stop()
-    clearTimeout(late)
+    await stopWithin(log, STOP_MS_MAX, () => rtu.stop())
   }
   log.info(rtu.status.outbox, 'stopped')
   return 0

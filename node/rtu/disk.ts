@@ -5,6 +5,7 @@
  */
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { syncDirectory } from '../directory.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
 import { refusalOf } from './machine.ts'
 
@@ -56,15 +57,6 @@ export async function removeFile(path: string): Promise<void> {
     await rm(path, { force: true })
   } catch (error) {
     throw failed('RTU_WRITE_FAILED', `cannot remove ${path}`, error)
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }
 

@@ -32,7 +32,6 @@ const SLOW_SHARE = 0.5
 /** Looks at `node` now. `lastCommitMs`: monotonic time of the last commit or of the start. */
 export function observe(
   node: MemberNode,
-  roster: Roster,
   figures: CommitFigures,
   {
     nowMs,
@@ -41,6 +40,7 @@ export function observe(
     followers,
   }: { nowMs: number; monotonicMs: number; lastCommitMs: number; followers: number },
 ): Observed {
+  const { roster } = node
   const { era } = node.driver.state
   const sinceCommitMs = (): number => monotonicMs - lastCommitMs
   const slowestMs = (): number | null => {

@@ -138,7 +138,7 @@ export class NodeService {
 
   #look(): Observed {
     const { clock } = this.#options
-    return observe(this.#node, this.#node.roster, this.#watch.figures, {
+    return observe(this.#node, this.#watch.figures, {
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
       lastCommitMs: this.#lastCommitMs,

@@ -3,9 +3,9 @@
  * Invariant: what a `sync` batch acknowledged survives a loss of power, the name of its file in the directory included. LevelDB
  * syncs a new log file but not always the directory that names it, so the directory is synced here as well (0.1 ms when unchanged).
  */
-import { type FileHandle, mkdir, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
+import { openDirectory } from '../directory.ts'
 import { AlthingError } from '../errors.ts'
 import type { FailureCode } from '../failures.ts'
 import type { KeyValueStore, StoreEntry, StoreOperation, StoreRange } from './store.ts'
@@ -191,25 +191,4 @@ function readFailure(error: unknown): AlthingError {
   return codeOf(error) === 'LEVEL_CORRUPTION'
     ? storeError('STORE_CORRUPT', 'the database is damaged', error)
     : storeError('STORE_READ_FAILED', 'the database could not be read', error)
-}
-
-async function openDirectory(path: string): Promise<FileHandle | undefined> {
-  // Windows has no handle on directories and writes their entries through.
-  return process.platform === 'win32' ? undefined : await open(path, 'r')
-}
-
-/** Makes the entries of the directory `path` durable: the names of files created or removed in it. */
-export async function syncDirectory(path: string): Promise<void> {
-  const handle = await openDirectory(path)
-  try {
-    await handle?.sync()
-  } finally {
-    await handle?.close()
-  }
-}
-
-/** Creates the directory `path` and its parents, and makes the name of `path` durable in its parent. */
-export async function createDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 })
-  await syncDirectory(dirname(path))
 }

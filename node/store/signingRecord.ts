@@ -8,8 +8,9 @@ import { rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { concat, equalBytes } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
+import { createDirectory, syncDirectory } from '../directory.ts'
 import { isAlthingError } from '../errors.ts'
-import { createDirectory, openLevel, storeError, syncDirectory } from './level.ts'
+import { openLevel, storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
 /** Directory of the record within the data directory. */

@@ -13,13 +13,13 @@ import type { Verifier } from '../../protocol/consensus/verify.ts'
 import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import type { PublicKeyHex } from '../../protocol/members.ts'
+import { leaderOf, type PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
 import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog } from '../consensus/driver.ts'
 import { isAlthingError } from '../errors.ts'
 import { decodeBody } from '../executor/body.ts'
-import type { BuiltBlock, CommittedBlock, Executor } from '../executor/executor.ts'
+import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
@@ -98,13 +98,13 @@ export class Blocks implements BlockDuties {
   ): Promise<boolean | null> {
     const { executor, log } = this.#deps
     if (executor.knows(sealed.hash)) return true
-    const holders = [proposal.view % this.#options.members.length]
+    const holders = [leaderOf(proposal.view, this.#options.members.length)]
     const { height } = sealed.header
     const transactions = await this.#bodies.of(sealed.hash, height, transactionIds, holders)
     if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     while (this.#isAbove(height)) {
-      const code = await this.#validateWhenThereIsRoom(sealed, transactions)
+      const code = await this.#validate(sealed, transactions)
       if (code === null) {
         this.#wake(toHex(sealed.hash))
         return true
@@ -120,14 +120,10 @@ export class Blocks implements BlockDuties {
   }
 
   /** Blocks that wait for their commit are bounded; a further one waits until one of them is committed. */
-  async #validateWhenThereIsRoom(
-    sealed: SealedHeader,
-    transactions: readonly SignedTransaction[],
-  ): Promise<Code | null> {
-    const { executor, clock } = this.#deps
+  async #whenThereIsRoom<T>(attempt: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
-        return await executor.validateInSteps(sealed, transactions, clock.now(), breathe)
+        return await attempt()
       } catch (error) {
         if (!isAlthingError(error, 'EXECUTOR_FULL') || this.#stopped) throw error
         await this.#pause(RETRY_MS)
@@ -135,8 +131,13 @@ export class Blocks implements BlockDuties {
     }
   }
 
+  #validate(sealed: SealedHeader, transactions: readonly SignedTransaction[]): Promise<Code | null> {
+    const { executor, clock } = this.#deps
+    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, clock.now(), breathe))
+  }
+
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
-    const { pool, clock, log } = this.#deps
+    const { executor, pool, clock, log } = this.#deps
     await this.#known(parent)
     const under = this.#uncommittedIds(parent)
     while (!cancelled() && !this.#stopped) {
@@ -148,7 +149,9 @@ export class Blocks implements BlockDuties {
         continue
       }
       const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
-      const built = await this.#buildWhenThereIsRoom(fromHex(parent), signed)
+      const built = await this.#whenThereIsRoom(() =>
+        executor.buildInSteps(fromHex(parent), signed, clock.now(), breathe),
+      )
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
@@ -164,21 +167,6 @@ export class Blocks implements BlockDuties {
       }
     }
     return null
-  }
-
-  async #buildWhenThereIsRoom(
-    parent: Uint8Array,
-    transactions: readonly SignedTransaction[],
-  ): Promise<BuiltBlock | 'BLOCK_PARENT'> {
-    const { executor, clock } = this.#deps
-    for (;;) {
-      try {
-        return await executor.buildInSteps(parent, transactions, clock.now(), breathe)
-      } catch (error) {
-        if (!isAlthingError(error, 'EXECUTOR_FULL') || this.#stopped) throw error
-        await this.#pause(RETRY_MS)
-      }
-    }
   }
 
   async fetchProposal(
@@ -300,7 +288,7 @@ export class Blocks implements BlockDuties {
         if (typeof bodies === 'string') return
         const transactions = await this.#bodies.signed(bodies)
         if (transactions === null) return
-        if ((await this.#validateWhenThereIsRoom(sealed, transactions)) !== null) return
+        if ((await this.#validate(sealed, transactions)) !== null) return
         this.#wake(toHex(sealed.hash))
       }
       if (certificate === null) continue

@@ -3,7 +3,8 @@
  * kept and repeated to each receiver, more often than Δ/4, until that receiver has acknowledged it in its present run.
  * What a CC outranks is dropped once it has been repeated for Δ, and whoever has not acknowledged it by then gets the CC in its place.
  */
-import { type Draft, filtered, withEntry, withoutEntry } from './draft.ts'
+import { leaderOf } from '../members.ts'
+import { type Draft, filtered, slotKey, withEntry, withoutEntry } from './draft.ts'
 import type { Delivery, State } from './state.ts'
 import type { Kept, MemberIndex } from './types.ts'
 
@@ -17,9 +18,9 @@ export function keyOf(message: Kept): string {
   switch (message.kind) {
     case 'vote':
     case 'commit':
-      return `${message.kind}/${message.slot.view}/${message.slot.seq}/${message.slot.hash}`
+      return `${message.kind}/${slotKey(message.slot)}`
     case 'cc':
-      return `cc/${message.certificate.view}/${message.certificate.seq}/${message.certificate.hash}`
+      return `cc/${slotKey(message.certificate)}`
     case 'bc':
       return `bc/${message.certificate.view}`
     case 'blame':
@@ -39,7 +40,7 @@ const viewOf = (message: Kept): number =>
       : message.view
 
 const isFor = (s: Pick<State, 'era'>, message: Kept, to: MemberIndex): boolean =>
-  message.kind !== 'status' || to === message.view % s.era.n
+  message.kind !== 'status' || to === leaderOf(message.view, s.era.n)
 
 /** A restarting member repeats nothing (§6). */
 export const maySend = (s: Pick<State, 'phase'>): boolean =>

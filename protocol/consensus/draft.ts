@@ -2,6 +2,7 @@
  * A draft: the state that one step is making, its effects so far, and the rules it follows. The state given to `step` is never changed;
  * maps are copied before they are written. Helpers here know nothing of the protocol beyond the shape of the state.
  */
+import { leaderOf } from '../members.ts'
 import type { Effect } from './events.ts'
 import type { Relation, Rules } from './rules.ts'
 import type { Candidate, State, ViewRecord } from './state.ts'
@@ -33,8 +34,10 @@ export const draftOf = (state: State, rules: Rules): Draft => ({
 /** Where a block stands in a chain: enough to compare it, even while its header is missing. */
 export type Placed = { readonly hash: Hash; readonly height: number }
 
+/** Whether this member leads its view (§1). */
+export const isLeader = (s: State): boolean => s.era.me === leaderOf(s.view, s.era.n)
 /** Key of a slot and block in every map. */
-export const slotKey = (slot: Slot): string => `${slot.view}/${slot.seq}/${slot.hash}`
+export const slotKey = ({ view, seq, hash }: Pick<Slot, 'view' | 'seq' | 'hash'>): string => `${view}/${seq}/${hash}`
 /** Whether two slots are the same place and block. */
 export const sameSlot = (a: Slot, b: Slot): boolean =>
   a.seq === b.seq && a.hash === b.hash && a.view === b.view && a.height === b.height

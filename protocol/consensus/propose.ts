@@ -3,11 +3,10 @@
  */
 import { takesPart } from './conditions.ts'
 import { enqueue, isUnderWay } from './disk.ts'
-import { anyCertificateFor, type Draft, viewRecord } from './draft.ts'
+import { anyCertificateFor, type Draft, isLeader, viewRecord } from './draft.ts'
 import { pickTip } from './lock.ts'
 import { learnBlock } from './reception.ts'
 import type { Block, Certificate, Justification } from './types.ts'
-import { isLeader } from './views.ts'
 
 type Next = {
   readonly seq: number

@@ -2,6 +2,7 @@
  * Reception (agreement.md §3): verified messages of every view of the era are remembered, entered or not, quit or not, bounded per
  * sender so that no sender displaces another's. Nothing is decided here.
  */
+import { leaderOf } from '../members.ts'
 import {
   anyCertificateFor,
   candidateOf,
@@ -109,7 +110,7 @@ function learnEquivocation(d: Draft, equivocation: Equivocation): void {
   const { view } = equivocation.first
   if (viewRecord(d.s, view).equivocation !== null) return
   changeView(d, view, { equivocation })
-  const member = view % d.s.era.n
+  const member = leaderOf(view, d.s.era.n)
   if (member !== d.s.era.me)
     d.effects.push({ type: 'evidence', evidence: { kind: 'equivocation', member, equivocation } })
 }
@@ -238,7 +239,7 @@ export function learnCertificates(d: Draft, shown: readonly (Certificate | null)
 /** Learns a proposal and everything attached to it; a BC inside counts as seen then (§5.1). */
 export function learnProposal(d: Draft, proposal: Proposal): void {
   const { view, seq, block, justification } = proposal
-  const leader = view % d.s.era.n
+  const leader = leaderOf(view, d.s.era.n)
   if (seq >= d.s.era.termBlocks || (seq === 0) !== (justification !== null)) return
   learnCertificates(d, [proposal.parentCertificate], leader)
   if (justification !== null) {

@@ -3,11 +3,10 @@
  */
 import { mayCommit, mayCommitLate, mayRepeatCommit, mayVote, takesPart } from './conditions.ts'
 import { keepAndSend, keyOf, maySend } from './delivery.ts'
-import { anyCertificateFor, candidateOf, type Draft, slotKey, withEntry } from './draft.ts'
+import { anyCertificateFor, candidateOf, type Draft, isLeader, slotKey, withEntry } from './draft.ts'
 import { learnProposal, learnSignature, learnVote } from './reception.ts'
 import type { Action } from './state.ts'
 import type { BlameCertificate, Certificate, Kept, Proposal, Signature, Slot, Vote } from './types.ts'
-import { isLeader } from './views.ts'
 import { startQuitWait } from './waits.ts'
 
 /** Carries out `action`, whose record is durable. */

@@ -3,10 +3,12 @@
  * proposals and verdicts of the blocks that it may vote for or build on, with their uncommitted ancestors.
  * Invariants: what is asked for is what is needed now, so the list is bounded by what is remembered; an unanswered request is made again.
  */
+import { leaderOf } from '../members.ts'
 import {
   candidateOf,
   committedTip,
   type Draft,
+  isLeader,
   missingHeader,
   type Placed,
   slotKey,
@@ -17,7 +19,6 @@ import type { Effect } from './events.ts'
 import { pickTip } from './lock.ts'
 import type { Request, State } from './state.ts'
 import type { Certificate, Justification, MemberIndex, Slot } from './types.ts'
-import { isLeader } from './views.ts'
 
 /** Ticks of the repeat timer after which a request is made again: about 4Δ. */
 const ASK_AGAIN_TICKS = 36
@@ -82,7 +83,7 @@ function wantProposals(d: Draft, wanted: Wanted): void {
       }
       if (proposal.justification !== null) wantComparable(s, wanted, proposal.justification)
       wantHeader(s, wanted, slot, Math.min(slot.height, committed.height))
-      wantValid(s, wanted, slot, [s.view % s.era.n])
+      wantValid(s, wanted, slot, [leaderOf(s.view, s.era.n)])
     }
   }
 }

@@ -13,9 +13,6 @@ import { startLeaderWait, startProgress } from './waits.ts'
 /** Most views before the last one that are remembered, for the blocks that are certified there and not committed. */
 const OLD_VIEWS_MAX = 128
 
-/** Whether this member leads its view (§1). */
-export const isLeader = (s: State): boolean => s.era.me === s.view % s.era.n
-
 /** Everything that §§4.4 and 5.1 now demand, until nothing more follows. */
 export function changeViews(d: Draft): void {
   do {

@@ -5,7 +5,7 @@
  */
 
 import { isConnected, reach } from './delivery.ts'
-import { type Draft, filtered, withEntry, withoutEntry } from './draft.ts'
+import { type Draft, filtered, isLeader, slotKey, withEntry, withoutEntry } from './draft.ts'
 import type { Timer } from './events.ts'
 import type { Ballot } from './state.ts'
 import type { MemberIndex } from './types.ts'
@@ -35,7 +35,7 @@ export function startQuitWait(d: Draft): void {
 /** §5.3: a leader that entered through a BC listens for more than 2Δ. */
 export function startLeaderWait(d: Draft): void {
   const { s } = d
-  if (s.era.me !== s.view % s.era.n || s.leaderWaited || s.reason.kind !== 'blamed') return
+  if (!isLeader(s) || s.leaderWaited || s.reason.kind !== 'blamed') return
   startWait(d, { kind: 'leader', generation: s.generation }, twoDeltaMs(d))
 }
 
@@ -130,7 +130,7 @@ function end(d: Draft, timer: Timer): void {
     case 'echo':
       return
     case 'commit': {
-      const key = `${timer.view}/${timer.seq}/${timer.hash}`
+      const key = slotKey(timer)
       const ballot = s.ballots.get(key)
       if (ballot !== undefined) s.ballots = withEntry(s.ballots, key, { ...ballot, wait: 'passed' })
       return

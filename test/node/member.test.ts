@@ -3,41 +3,15 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { DEFAULT_TRUST } from '../../config/genesisFile.ts'
 import { createDataDirectory } from '../../node/dataDirectory.ts'
 import { MemberNode } from '../../node/main.ts'
 import { toHex } from '../../protocol/bytes.ts'
-import { publicKeyOf } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { signTransaction } from '../../protocol/transaction.ts'
+import { apiSecret, genesisWith, memberSecret } from './genesis.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
-const secretOf = (i: number): Uint8Array => new Uint8Array(32).fill(i + 1)
-const apiSecret = new Uint8Array(32).fill(99)
-
-function genesisOf(n: number): Genesis {
-  const members = Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(secretOf(i)) }))
-  return {
-    format: 1,
-    network: 'test',
-    createdAt: Date.now(),
-    memberSet: {
-      members,
-      parameters: {
-        percent: 51,
-        deltaMs: 250,
-        termBlocks: 100,
-        heartbeatMs: 500,
-        bodyAllowanceMs: 500,
-        timeoutDoublingsMax: 6,
-        inclusionTimeoutMs: 10_000,
-        clockDriftMs: 2000,
-      },
-    },
-    trust: DEFAULT_TRUST,
-    apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
-  }
-}
+const genesisOf = (n: number): Genesis => genesisWith(n, { createdAt: Date.now(), deltaMs: 250, heartbeatMs: 500 })
 
 const cleanUp: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -56,7 +30,7 @@ async function startMember(genesis: Genesis, i: number, folder: string, seeds: M
   const node = await MemberNode.start({
     genesis,
     dataDirectory: join(folder, `${i}`),
-    secretKey: secretOf(i),
+    secretKey: memberSecret(i),
     listen: ['/ip4/127.0.0.1/tcp/0'],
     announce: [],
     addresses: seeds.map((seed) => ({ publicKey: seed.network.publicKey, addresses: seed.network.addresses() })),

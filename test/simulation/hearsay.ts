@@ -1,9 +1,9 @@
 /** What the liars know of one era: every signature that an honest member let a liar see, and what they can make of it with their own. */
+import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Certificate, Signature, Slot } from '../../protocol/consensus/types.ts'
 import type { EraSpec } from './eras.ts'
 
 const text = (value: string): Signature => new TextEncoder().encode(value)
-const keyOf = (slot: Slot): string => `${slot.view}/${slot.seq}/${slot.hash}`
 
 /** Honest signatures for one slot, and the leader's. */
 export type Support = {
@@ -27,7 +27,7 @@ export class Hearsay {
 
   /** What is known of a slot. */
   of(slot: Slot): Support {
-    const key = keyOf(slot)
+    const key = slotKey(slot)
     const known = this.#support.get(key)
     if (known !== undefined) return known
     const support: Support = { slot, leaderSignature: null, votes: new Map(), commits: new Map() }
@@ -55,7 +55,7 @@ export class Hearsay {
 
   /** A certificate of what honest members signed and `liars` liars add, or null if they are no quorum. */
   certificate(slot: Slot, kind: 'vote' | 'commit', liars: number): Certificate | null {
-    const support = this.#support.get(keyOf(slot))
+    const support = this.#support.get(slotKey(slot))
     if (support === undefined) return null
     const signatures = new Map(kind === 'vote' ? support.votes : support.commits)
     for (const member of this.liars.slice(0, liars)) signatures.set(member, this.sign(kind, member, slot))
@@ -63,7 +63,7 @@ export class Hearsay {
   }
   /** The certificate with as few liars as it takes. */
   least(slot: Slot): Certificate | null {
-    const honest = this.#support.get(keyOf(slot))?.votes.size ?? 0
+    const honest = this.#support.get(slotKey(slot))?.votes.size ?? 0
     return this.certificate(slot, 'vote', Math.max(0, this.spec.sizes.q - honest))
   }
   /** The weakest and the strongest certificate that can be shown for a slot, and its CC. */

@@ -8,13 +8,13 @@ import { chainIdOf } from '../../../protocol/genesis.ts'
 import { approvalBytes, blacklistStateKey, decodeBlacklist } from '../../../protocol/kinds/access/record.ts'
 import { sign } from '../../../protocol/signature.ts'
 import { decodeTransaction } from '../../../protocol/transaction.ts'
+import { memberSecret } from '../genesis.ts'
 import {
   deviceId,
   deviceKey,
   genesisOf,
   introduce,
   Member,
-  memberSecret,
   signed,
   startRtu,
   temporaryFolder,

@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
-import { DEFAULT_TRUST } from '../../../config/genesisFile.ts'
 import { createDataDirectory } from '../../../node/dataDirectory.ts'
 import { decodeBody } from '../../../node/executor/body.ts'
 import { MemberNode } from '../../../node/main.ts'
@@ -15,11 +14,10 @@ import { deviceReport, type Report } from '../../../protocol/kinds/report/report
 import { KINDS } from '../../../protocol/kinds/table.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import { decodeTransaction, signTransaction, type Transaction } from '../../../protocol/transaction.ts'
+import { apiSecret, genesisWith, memberSecret } from '../genesis.ts'
 
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
-export const memberSecret = (i: number): Uint8Array => new Uint8Array(32).fill(i + 1)
 export const deviceSecret = (n: number): Uint8Array => new Uint8Array(32).fill(100 + n)
-const apiSecret = new Uint8Array(32).fill(99)
 export const deviceId = (n: number): Uint8Array => addressOf(publicKeyOf(deviceSecret(n)))
 export const deviceKey = (n: number): string => toHex(publicKeyOf(deviceSecret(n)))
 
@@ -34,29 +32,8 @@ export const until = (state: () => boolean, what: string, timeoutMs = 45_000): P
   expect.poll(state, { timeout: timeoutMs, interval: 10, message: what }).toBe(true)
 
 /** A consortium of `n`. */
-export function genesisOf(n: number): Genesis {
-  const members = Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(memberSecret(i)) }))
-  return {
-    format: 1,
-    network: 'test',
-    createdAt: Date.now() - 1000,
-    memberSet: {
-      members,
-      parameters: {
-        percent: 51,
-        deltaMs: 500,
-        termBlocks: 100,
-        heartbeatMs: 300,
-        bodyAllowanceMs: 500,
-        timeoutDoublingsMax: 6,
-        inclusionTimeoutMs: 10_000,
-        clockDriftMs: 2000,
-      },
-    },
-    trust: DEFAULT_TRUST,
-    apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
-  }
-}
+export const genesisOf = (n: number): Genesis =>
+  genesisWith(n, { createdAt: Date.now() - 1000, deltaMs: 500, heartbeatMs: 300 })
 
 /** A folder that goes with the test. */
 export function temporaryFolder(): string {
