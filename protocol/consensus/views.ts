@@ -6,7 +6,7 @@ import { enqueue } from './disk.ts'
 import { type Draft, filtered, viewRecord } from './draft.ts'
 import { lockOnClosing, lockOnEntering } from './lock.ts'
 import { learnBlame, lowestView } from './reception.ts'
-import type { Candidate, State, ViewRecord } from './state.ts'
+import type { Candidate, ViewRecord } from './state.ts'
 import type { Lock, Reason } from './types.ts'
 import { startLeaderWait, startProgress } from './waits.ts'
 

@@ -163,6 +163,7 @@ export class World {
       )
         other.linked(member, true)
     for (const liar of this.director?.puppets ?? []) member.linked(liar, true)
+    if (!member.lying && member.run > 1) this.director?.restarted(member)
   }
 
   /** A process ends; it starts again later. */
