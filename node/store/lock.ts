@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isAlive } from '../alive.ts'
 import { AlthingError } from '../errors.ts'
 
 /** Name of the lock file in a data directory. */
@@ -153,15 +154,7 @@ const hasCode = (error: unknown, code: string): boolean => (error as NodeJS.Errn
 
 const systemTable: ProcessTable = {
   pid: process.pid,
-  isAlive(pid) {
-    try {
-      process.kill(pid, 0)
-      return true
-    } catch (error) {
-      // EPERM: it exists and belongs to somebody else.
-      return !hasCode(error, 'ESRCH')
-    }
-  },
+  isAlive,
   async startedAt(pid) {
     try {
       const [status, boot] = await Promise.all([

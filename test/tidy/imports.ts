@@ -72,10 +72,11 @@ const layers = (project: Project): Breach[] =>
 
 /** Small parts of node/ that a command may import before it runs. */
 const LIGHT_PARTS = [
+  'node/alive.ts',
   'node/errors.ts',
   'node/failures.ts',
   'node/version.ts',
-  'node/newFile.ts',
+  'node/wholeFile.ts',
   'node/clock.ts',
   'node/crypto/keys.ts',
 ]
