@@ -74,12 +74,16 @@ describe('damage on disk', () => {
 
   it('ledger: a table cut short or emptied → STORE_CORRUPT, whose advice is not the check that ends in it', async () => {
     const location = join(directory, 'ledger')
-    const { ledger } = await filledLedger(await openLevel(location, { mode: 'create', writeBufferBytes: 65_536 }), HEIGHT)
+    const { ledger } = await filledLedger(
+      await openLevel(location, { mode: 'create', writeBufferBytes: 65_536 }),
+      HEIGHT,
+    )
     await ledger.close()
     const tables = (await readdir(location)).filter((name) => name.endsWith('.ldb'))
     expect(tables.length).toBeGreaterThan(0)
     for (const bytesOf of [(size: number) => Math.floor(size / 2), () => 0]) {
-      for (const table of tables) await truncate(join(location, table), bytesOf((await stat(join(location, table))).size))
+      for (const table of tables)
+        await truncate(join(location, table), bytesOf((await stat(join(location, table))).size))
       await expect(reopen(location)).rejects.toMatchObject({ code: 'STORE_CORRUPT', exitCode: 65 })
     }
     for (const { advice } of [FAILURES.STORE_CORRUPT, FAILURES.STORE_READ_FAILED]) {
