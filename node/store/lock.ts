@@ -66,6 +66,17 @@ export async function lockDirectory(directory: string, table: ProcessTable = sys
   throw lockError('STORE_LOCKED', `several processes are taking ${directory} at once; start one only`)
 }
 
+/** Id of the live process that holds the lock of `directory`; null if none holds it any more, undefined if there is no lock. */
+export async function holderOf(
+  directory: string,
+  table: ProcessTable = systemTable,
+): Promise<number | null | undefined> {
+  const content = await contentOf(join(directory, LOCK_FILE))
+  if (content === undefined) return undefined
+  const holder = parseHolder(content)
+  return holder !== undefined && (await isRunning(holder, table)) ? holder.pid : null
+}
+
 function held(path: string, content: string): DirectoryLock {
   let released = false
   return {
