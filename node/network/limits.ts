@@ -8,6 +8,16 @@ export const NETWORK_LIMITS = {
   /** Small messages waiting per peer. */
   sendQueueFramesMax: 2048,
   sendQueueBytesMax: 8 * 1024 * 1024,
+  /** Small messages taken from one peer over time, and at once after a rest: some times what a busy chain needs. */
+  consensusFramesPerSecond: 1000,
+  consensusFramesBurst: 4000,
+  consensusBytesPerSecond: 2 * 1024 * 1024,
+  consensusBytesBurst: 8 * 1024 * 1024,
+  /** The same for the proposals channel. */
+  proposalFramesPerSecond: 100,
+  proposalFramesBurst: 400,
+  proposalBytesPerSecond: 8 * 1024 * 1024,
+  proposalBytesBurst: 16 * 1024 * 1024,
   /** Largest frame of the proposals channel: a full block and its certificates. */
   pushBytesMax: 3 * 1024 * 1024,
   pushQueueFramesMax: 16,
