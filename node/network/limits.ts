@@ -32,6 +32,9 @@ export const NETWORK_LIMITS = {
   /** Penalty points (the table of verdicts) that one peer is forgiven per second, and at once after a rest. */
   penaltyPointsPerSecond: 2,
   penaltyPointsBurst: 200,
+  /** Requests above their rate that a member is forgiven: over time, and at once after a rest. Each further one is MESSAGE_RATE. */
+  excessRequestsPerSecond: 20,
+  excessRequestsBurst: 300,
   /** A hello must come within this time of opening a stream. */
   helloTimeoutMs: 5000,
   /** A peer that takes nothing from a stream for this long loses it. */
