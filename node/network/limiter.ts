@@ -6,17 +6,20 @@ import type { PublicKeyHex } from '../../protocol/members.ts'
 
 const ENTRIES_MAX = 4096
 
-/** Allows `ratePerSecond` units over time and `burst` at once. Time is the monotonic clock. */
+/** Allows `ratePerSecond` units over time and `burst` at once. `now`: ms of a monotonic clock. */
 export class TokenBucket {
   readonly #ratePerSecond: number
   readonly #burst: number
+  readonly #now: () => number
   #tokens: number
-  #atMs = performance.now()
+  #atMs: number
 
-  constructor(ratePerSecond: number, burst: number) {
+  constructor(ratePerSecond: number, burst: number, now: () => number = () => performance.now()) {
     this.#ratePerSecond = ratePerSecond
     this.#burst = burst
     this.#tokens = burst
+    this.#now = now
+    this.#atMs = now()
   }
 
   /** Takes one unit if there is a whole one. */
@@ -35,7 +38,7 @@ export class TokenBucket {
   }
 
   #refill(): void {
-    const nowMs = performance.now()
+    const nowMs = this.#now()
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1000) * this.#ratePerSecond)
     this.#atMs = nowMs
   }

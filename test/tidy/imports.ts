@@ -151,7 +151,8 @@ const construction = (project: Project): Breach[] =>
     // The signing record is a database of its own.
     .filter(
       ({ path }) =>
-        !/^node\/(?:daemon|dataDirectory|(?:\w+\/)?main)\.ts$/.test(path) && path !== 'node/store/signingRecord.ts',
+        !/^node\/(?:daemon|dataDirectory|platform|store\/disk|(?:\w+\/)?main)\.ts$/.test(path) &&
+        path !== 'node/store/signingRecord.ts',
     )
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))
 
