@@ -9,7 +9,7 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { Framed, FrameError } from './framed.ts'
 import { exchangeHello, type Hello, HelloError } from './hello.ts'
-import { Pace, PerPeer, type Rates } from './limiter.ts'
+import { FramePace, PerPeer, type Rates } from './limiter.ts'
 
 /** Fixed properties of a channel. */
 export type ChannelOptions = {
@@ -55,7 +55,7 @@ export class Channel {
   readonly #options: ChannelOptions
   readonly #events: ChannelEvents
   readonly #peers = new Map<PublicKeyHex, PeerState>()
-  readonly #paces: PerPeer<Pace>
+  readonly #paces: PerPeer<FramePace>
   #stopped = false
   /** Frames dropped because a queue was full. */
   framesDropped = 0
@@ -63,7 +63,7 @@ export class Channel {
   constructor(options: ChannelOptions, events: ChannelEvents) {
     this.#options = options
     this.#events = events
-    this.#paces = new PerPeer(() => new Pace(options.rates))
+    this.#paces = new PerPeer(() => new FramePace(options.rates))
   }
 
   isUp(peer: PublicKeyHex): boolean {

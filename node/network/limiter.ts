@@ -4,21 +4,24 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import type { PublicKeyHex } from '../../protocol/members.ts'
-import { breathe } from '../steps.ts'
+import { systemPace } from '../steps.ts'
 
 const ENTRIES_MAX = 4096
 
-/** Allows `ratePerSecond` units over time and `burst` at once. Time is the monotonic clock. */
+/** Allows `ratePerSecond` units over time and `burst` at once. `now`: ms of a monotonic clock. */
 export class TokenBucket {
   readonly #ratePerSecond: number
   readonly #burst: number
+  readonly #now: () => number
   #tokens: number
-  #atMs = performance.now()
+  #atMs: number
 
-  constructor(ratePerSecond: number, burst: number) {
+  constructor(ratePerSecond: number, burst: number, now: () => number = () => performance.now()) {
     this.#ratePerSecond = ratePerSecond
     this.#burst = burst
     this.#tokens = burst
+    this.#now = now
+    this.#atMs = now()
   }
 
   /** Takes one unit if there is a whole one. */
@@ -37,7 +40,7 @@ export class TokenBucket {
   }
 
   #refill(): void {
-    const nowMs = performance.now()
+    const nowMs = this.#now()
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1000) * this.#ratePerSecond)
     this.#atMs = nowMs
   }
@@ -55,7 +58,7 @@ export type Rates = {
 const SLICE_MS = 5
 
 /** The pace at which frames of one peer are taken. A peer that sends more is read more slowly, and waits itself. */
-export class Pace {
+export class FramePace {
   readonly #frames: TokenBucket
   readonly #bytes: TokenBucket
   #sliceEndMs = performance.now() + SLICE_MS
@@ -72,7 +75,7 @@ export class Pace {
   async taken(bytes: number): Promise<void> {
     const waitMs = Math.max(this.#frames.charge(1), this.#bytes.charge(bytes))
     if (waitMs > 0) await setTimeout(waitMs, undefined, { ref: false })
-    else if (performance.now() > this.#sliceEndMs) await breathe()
+    else if (performance.now() > this.#sliceEndMs) await systemPace.breathe()
     else return
     this.#sliceEndMs = performance.now() + SLICE_MS
   }

@@ -24,7 +24,7 @@ import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
-import { breathe } from '../steps.ts'
+import type { Pace } from '../steps.ts'
 import { Bodies } from './bodies.ts'
 import { ASK_TIMEOUT_MS, pauseOf, RETRY_MS } from './pace.ts'
 import { ask, blocksAnswer, blocksQuestion, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
@@ -43,6 +43,7 @@ export type BlocksOptions = {
 /** What the duties use. `committed` and `evidence` pass on what came out. */
 export type BlocksDependencies = {
   readonly clock: Clock
+  readonly pace: Pace
   readonly executor: Executor
   readonly pool: Pool
   readonly intake: Pick<Intake, 'signers'>
@@ -133,11 +134,12 @@ export class Blocks implements BlockDuties {
   }
 
   #validate(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Promise<Code | null> {
-    return this.#whenThereIsRoom(() => this.#deps.executor.validateInSteps(sealed, transactions, nowMs, breathe))
+    const { executor, pace } = this.#deps
+    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, nowMs, pace))
   }
 
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
-    const { executor, pool, clock, log } = this.#deps
+    const { executor, pool, clock, pace, log } = this.#deps
     await this.#known(parent)
     const under = this.#uncommittedIds(parent)
     while (!cancelled() && !this.#stopped) {
@@ -149,9 +151,7 @@ export class Blocks implements BlockDuties {
         continue
       }
       const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
-      const built = await this.#whenThereIsRoom(() =>
-        executor.buildInSteps(fromHex(parent), signed, clock.now(), breathe),
-      )
+      const built = await this.#whenThereIsRoom(() => executor.buildInSteps(fromHex(parent), signed, clock.now(), pace))
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue

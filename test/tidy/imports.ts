@@ -152,7 +152,7 @@ const construction = (project: Project): Breach[] =>
     // The signing record is a database of its own; a testnet locks the folder that it will remove.
     .filter(
       ({ path }) =>
-        !/^node\/(?:daemon|dataDirectory|(?:\w+\/)?main)\.ts$/.test(path) &&
+        !/^node\/(?:daemon|dataDirectory|platform|store\/disk|(?:\w+\/)?main)\.ts$/.test(path) &&
         !['node/store/signingRecord.ts', 'testnet/run.ts'].includes(path),
     )
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))

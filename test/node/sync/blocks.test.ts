@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../../node/clock.ts'
 import { encodeBody } from '../../../node/executor/body.ts'
 import { Pool } from '../../../node/pool/pool.ts'
+import { systemPace } from '../../../node/steps.ts'
 import { Blocks, BUILD_BOUNDS } from '../../../node/sync/blocks.ts'
 import { blocksAnswer } from '../../../node/sync/serve.ts'
 import { toHex } from '../../../protocol/bytes.ts'
@@ -49,6 +50,7 @@ async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, now
     {
       // The liar comes first whenever somebody is asked.
       clock: { ...systemClock, now: () => nowMs, monotonic: () => 2 * turn++ },
+      pace: systemPace,
       executor: node.executor,
       pool,
       intake: { signers: async (list) => list.map((transaction) => signerOf(transaction, CHAIN_ID)) },
