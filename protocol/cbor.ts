@@ -32,7 +32,7 @@ export function encodeCbor(value: CborValue): Uint8Array {
   return encode(value)
 }
 
-/** The value of `bytes`. Throws `CborError` unless `bytes` is exactly its one encoding; nesting deeper than 16 is refused, and more than `VALUES_MAX`. */
+/** The value of `bytes`. Throws `CborError` unless they are exactly its one encoding, nested at most 16 deep, of at most `VALUES_MAX` values. */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const reader = new Reader(bytes)
   const value = reader.value(0)
