@@ -94,7 +94,7 @@ describe('catching up from a member that lies', () => {
     expect(world.node.executor.usage.speculations).toBe(0)
   })
 
-  it('certificates of too few, of one twice, or of another block; other bodies; blocks that do not follow → a penalty, the next is asked', async () => {
+  it('certificates of too few, one twice, another block; other bodies; blocks that do not follow → a penalty, the next is asked', async () => {
     const source = await elsewhere()
     const truth = chain(source, 6, [0, 1, 2], 'true')
     const own = (members: readonly number[]) => async () => chain(await elsewhere(), 6, members, 'own')
