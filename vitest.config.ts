@@ -7,6 +7,7 @@ const ALONE = [
   'test/node/rtu/**/*.test.ts',
   'test/node/light/**/*.test.ts',
   'test/node/member.test.ts',
+  'test/node/consensus/eras.test.ts',
 ]
 const common = { testTimeout: 20_000, hookTimeout: 20_000, pool: 'forks' } as const
 

@@ -7,7 +7,6 @@ import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { readKeyFile, readOrCreateKeyFile } from '../node/crypto/keys.ts'
-import { syncDirectory } from '../node/directory.ts'
 import { fromHex } from '../protocol/bytes.ts'
 import { keyAuthorize } from '../protocol/kinds/key/key.ts'
 import { showAnswer } from './answers.ts'
@@ -68,6 +67,7 @@ async function activate({ home, output }: CommandContext): Promise<void> {
   }
   // Should this be interrupted here, the same command goes on where it was.
   await rename(home.nextKeyFile, home.nodeKeyFile)
+  const { syncDirectory } = await import('../node/directory.ts')
   await syncDirectory(home.keysFolder)
   output.remark('althing: start the node again. Destroy the old key once the new one signs: `althing status`.')
   show(output, viewOf('node', next), record)

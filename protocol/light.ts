@@ -89,8 +89,9 @@ export const eraLinkCodec = record({
 export type FollowedEra = { readonly ok: true; readonly next: TrustedEra; readonly verified: VerifiedHeader }
 
 /**
- * Follows `link` out of the era `trusted`: its last block is committed by its own members, and the set that the block names takes over. BLOCK_MALFORMED,
- * BLOCK_ERA (of another era), BLOCK_HEIGHT, CERT_MALFORMED, BLOCK_MEMBER_SET (it ends no era, or names another set), and codes of `verifyHeader`.
+ * Follows `link` out of the era `trusted`: its last block is committed by its own members, and the set that the block names takes over.
+ * BLOCK_MALFORMED, BLOCK_ERA (of another era), BLOCK_HEIGHT, CERT_MALFORMED, BLOCK_MEMBER_SET (it ends no era, or names another set), and codes
+ * of `verifyHeader`.
  */
 export function followEra(trusted: TrustedEra, link: EraLink, chainId: Uint8Array): FollowedEra | LightRefusal {
   const refused = (code: Code): LightRefusal => ({ ok: false, code })

@@ -1,6 +1,7 @@
 /**
  * Proof files: a transaction, or an entry of the state (or its absence), all the way to a commit certificate (ledger.md §5), checked
- * offline with nothing but the genesis: from there, the last block of each era names the members of the next (agreement.md §5.5). JSON for people to look at; bytes in lower-case hexadecimal.
+ * offline with nothing but the genesis: from there, the last block of each era names the members of the next (agreement.md §5.5).
+ * JSON for people to look at; bytes in lower-case hexadecimal.
  * Invariants: a proof has one text, `parseProof` refuses any other, so that no byte of a file is without meaning; every field is
  * bound to the certificate's signatures or to the genesis, so that whatever is changed makes verification fail; the text is ASCII, so that
  * bytes of the file and characters are one; nothing throws on a file, whatever it holds.

@@ -131,11 +131,18 @@ async function genesisOf(folder: string, names: readonly string[], plan: Testnet
   return { format: 1, network: 'testnet', createdAt: Date.now(), memberSet, trust: DEFAULT_TRUST, apiKeys }
 }
 
-const multiaddrOf = ({ p2pPort }: MemberPlace): string => `/ip4/127.0.0.1/tcp/${p2pPort}`
+/** Where a member listens. */
+export const multiaddrOf = ({ p2pPort }: MemberPlace): string => `/ip4/127.0.0.1/tcp/${p2pPort}`
 const peersOf = (members: readonly MemberPlace[]): string =>
   members.map((member) => `${member.name}=${multiaddrOf(member)}`).join(',')
 
-function initMember(folder: string, genesisFile: string, me: MemberPlace, all: readonly MemberPlace[]): Promise<void> {
+/** Makes the home of a member that knows where `all` listen; `me` need not be a member yet. */
+export function initMember(
+  folder: string,
+  genesisFile: string,
+  me: MemberPlace,
+  all: readonly MemberPlace[],
+): Promise<void> {
   return init(homeIn(folder, me.name), ['--name', me.name, '--genesis', genesisFile], {
     'network.listen': multiaddrOf(me),
     'network.peers': peersOf(all.filter((other) => other !== me)),

@@ -18,7 +18,7 @@ import type { Blocks } from '../sync/blocks.ts'
 import { type Driver, type DriverLog, frameOf } from './driver.ts'
 
 /** How long the core of the era before goes on showing its last certificate, and its members keep their links, ms. */
-export const CLOSING_MS = 10_000
+const CLOSING_MS = 10_000
 /** A peer that is eras behind is shown the end of its era this often at most, ms. */
 const SHOW_END_MS = 500
 /** How often a node that is no member asks for new blocks, ms. */

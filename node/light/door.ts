@@ -11,7 +11,7 @@ import type { PeerRole } from '../network/network.ts'
 import { peerRoleOf } from './roles.ts'
 
 /** Keys that would become members' by an open proposal. */
-export function namedKeys(state: StateReader, { members }: MemberSet): Set<PublicKeyHex> {
+function namedKeys(state: StateReader, { members }: MemberSet): Set<PublicKeyHex> {
   const named = new Set<PublicKeyHex>()
   for (const { publicKey } of members)
     for (const id of readOpen(state, toHex(publicKey))) {

@@ -8,8 +8,9 @@ import { toHex } from '../../protocol/bytes.ts'
 import { addressOf } from '../../protocol/signature.ts'
 import { Checker, type Finding } from '../../testnet/checker.ts'
 import { witnessOf } from '../../testnet/client.ts'
-import { API_KEY, createHomes, homeIn, logFileIn } from '../../testnet/homes.ts'
+import { API_KEY, createHomes, homeIn, initMember, logFileIn } from '../../testnet/homes.ts'
 import { DEFAULT_PLAN } from '../../testnet/plan.ts'
+import { freePorts } from '../../testnet/ports.ts'
 import { Testnet, until } from '../../testnet/testnet.ts'
 
 type Member = Testnet['members'][number]
@@ -29,19 +30,31 @@ export class WatchedNetwork {
     this.#namespaces = namespaces
   }
 
-  /** Starts `members` members, and a writer for each. */
-  static async start(members: number, loadPerSecond: number): Promise<WatchedNetwork> {
+  /** Starts `members` members, and a writer for each; beside them `guests` of the same genesis who are no members, and `rtus`. */
+  static async start(
+    members: number,
+    loadPerSecond: number,
+    { guests = [], rtus = 0 }: { guests?: readonly string[]; rtus?: number } = {},
+  ): Promise<WatchedNetwork> {
     const folder = await mkdtemp(join(tmpdir(), 'althing-network-'))
-    const places = await createHomes(folder, { ...DEFAULT_PLAN, members, rtus: 0 })
+    const made = await createHomes(folder, { ...DEFAULT_PLAN, members, rtus })
+    const places = { ...made, members: [...made.members] }
+    for (const name of guests) {
+      const [p2pPort, apiPort, metricsPort] = (await freePorts(3)) as [number, number, number]
+      const guest = { name, p2pPort, apiPort, metricsPort }
+      await initMember(folder, join(folder, 'genesis.json'), guest, made.members)
+      places.members.push(guest)
+    }
     const testnet = await Testnet.prepare(places, loadPerSecond, () => undefined)
     await testnet.start(() => undefined)
     const namespaces = new Map<string, string>()
-    for (const { name } of places.members) {
+    for (const { name } of made.members) {
       const { publicKey } = await readKeyFile(apiKeyFile(homeIn(folder, name), API_KEY) as string)
       namespaces.set(name, toHex(addressOf(publicKey)))
     }
     const network = new WatchedNetwork(testnet, namespaces)
-    for (const member of testnet.members) network.#writers.push(network.#write(member))
+    for (const member of testnet.members)
+      if (!guests.includes(member.place.name)) network.#writers.push(network.#write(member))
     return network
   }
 
@@ -98,7 +111,7 @@ export class WatchedNetwork {
   /** Waits until the chain has grown by `blocks`. */
   async grows(blocks: number, timeoutMs = 40_000): Promise<void> {
     const from = await this.top()
-    await this.#expect(
+    await this.expect(
       `the chain grows by ${blocks} from ${from}`,
       async () => (await this.top()) >= from + blocks,
       timeoutMs,
@@ -108,10 +121,10 @@ export class WatchedNetwork {
   /** Waits until `name` has caught up and its signature stands in the certificate of a block that is new since now. */
   async votesAgain(name: string, timeoutMs = 40_000): Promise<void> {
     const from = await this.top()
-    await this.#expect(`${name} has reached ${from}`, async () => ((await this.height(name)) ?? 0) >= from, timeoutMs)
+    await this.expect(`${name} has reached ${from}`, async () => ((await this.height(name)) ?? 0) >= from, timeoutMs)
     const other = this.testnet.members.find(({ place, process }) => place.name !== name && process.state === 'running')
     let next = from + 1
-    await this.#expect(
+    await this.expect(
       `${name} signs a block above ${from}`,
       async () => {
         for (const top = await this.top(); next <= top; next++)
@@ -122,7 +135,8 @@ export class WatchedNetwork {
     )
   }
 
-  async #expect(what: string, holds: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+  /** Waits until `holds`; an Error with how everybody is after `timeoutMs`. */
+  async expect(what: string, holds: () => Promise<boolean>, timeoutMs: number): Promise<void> {
     if (await until(holds, timeoutMs)) return
     const lines = await Promise.all(
       this.testnet.members.map(async ({ place, process, client }) => {
@@ -147,16 +161,17 @@ export class WatchedNetwork {
     this.#paused = false
   }
 
-  /** Ends the writers and asks every member about everything that was acknowledged. */
-  async verdict(): Promise<readonly Finding[]> {
+  /** Ends the writers and asks every member, without those who have left, about everything that was acknowledged. */
+  async verdict(left: readonly string[] = []): Promise<readonly Finding[]> {
+    const members = this.testnet.members.filter(({ place }) => !left.includes(place.name))
     this.#writing = false
     await Promise.all(this.#writers)
     this.testnet.load.stop()
     const top = await this.top()
-    for (const { place } of this.testnet.members)
-      await this.#expect(`${place.name} is level`, async () => ((await this.height(place.name)) ?? 0) >= top, 20_000)
+    for (const { place } of members)
+      await this.expect(`${place.name} is level`, async () => ((await this.height(place.name)) ?? 0) >= top, 20_000)
     const namespaceOf = (key: string): string => this.#namespaces.get(key.split('-')[0] as string) ?? ''
-    return this.checker.verdict(this.testnet.members.map(({ client }) => witnessOf(client, namespaceOf)))
+    return this.checker.verdict(members.map(({ client }) => witnessOf(client, namespaceOf)))
   }
 
   async stop(): Promise<void> {

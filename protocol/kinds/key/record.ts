@@ -31,7 +31,8 @@ export function readApiKey(state: StateReader, address: string): ApiKeyRecord | 
 }
 
 /**
- * The entries of the state before block 1: the first era, and the genesis' API keys, each for the member at its place in the list. Throws `RangeError`
+ * The entries of the state before block 1: the first era, and the genesis' API keys, each for the member at its place in the list.
+ * Throws `RangeError`
  * when the genesis has more lists than members, names one key twice, or names a member's key.
  */
 export function genesisEntries(genesis: Genesis): ReadonlyMap<string, Uint8Array> {

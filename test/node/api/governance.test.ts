@@ -1,3 +1,4 @@
+/** node/api/routes/governance.ts over real HTTP. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { NOW, type Running, secretKeyOf, start, toHex } from './helper.ts'
