@@ -34,6 +34,15 @@ export function registerMember(program: Command, context: CommandContext): void 
       const client = await clientOf(context, options, 'read')
       showAnswer(context.output, await client.json({ segments: ['members'] }), ['name', 'publicKey', 'addresses'])
     })
+  clientCommand(member, 'evidence')
+    .description('list what members signed that no honest member signs, as the chain records it')
+    .option('--member <key>', 'of the member with this public key alone')
+    .action(async (options: ClientOptions & { member?: string }) => {
+      const client = await clientOf(context, options, 'read')
+      const query = { limit: '100', ...(options.member === undefined ? {} : { member: options.member }) }
+      const columns = ['name', 'member', 'kind', 'era', 'view', 'height', 'transaction']
+      showAnswer(context.output, await client.json({ segments: ['evidence'], query }), columns)
+    })
   member
     .command('request')
     .description('print the request of this home to become a member, for a member to propose; needs no running node')

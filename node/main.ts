@@ -22,6 +22,7 @@ import { seatStart } from './consensus/seat.ts'
 import { openMemberLedger, openRecord } from './dataDirectory.ts'
 import type { LedgerEra } from './executor/era.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
+import { Accusing } from './intake/accusing.ts'
 import { Congestion } from './intake/congestion.ts'
 import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
@@ -29,6 +30,7 @@ import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
+import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
@@ -71,6 +73,7 @@ type Parts = {
   readonly ledger: LedgerStore
   readonly signatures: ReturnType<Platform['createSignatures']>
   readonly handing: Handing
+  readonly accusing: Accusing
   readonly congestion: Congestion
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
   newestSeenAt(): number
@@ -239,6 +242,7 @@ export class MemberNode {
           committed: (committed, view) => node.#committed(committed, view),
           evidence(evidence) {
             node.#remember(evidence)
+            accusing.found(era.era, evidence)
             // What an earlier era forked in forks this one as well.
             if (evidence.kind === 'fork' && evidence.era < eras.present.ledger.era)
               eras.present.driver.dispatch({ type: 'forked', fork: evidence })
@@ -309,10 +313,18 @@ export class MemberNode {
         eras.present.driver.dispatch({ type: 'censored', view })
       },
     })
+    const accusing = new Accusing({
+      ...{ clock, chainId, log },
+      secretKey: options.secretKey,
+      present: () => ({ era: eras.present.ledger.era, me: eras.present.me }),
+      headerBytes: (hash) =>
+        executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
+      submit: (encoded) => intake.submit(encoded),
+    })
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, eras },
       {
-        ...{ lock, record, ledger, signatures, handing, congestion },
+        ...{ lock, record, ledger, signatures, handing, accusing, congestion },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -398,8 +410,9 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, handing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, handing, accusing, congestion } = this.#parts
     handing.stop()
+    accusing.stop()
     congestion.stop()
     this.intake.stop()
     this.eras.stop()
@@ -408,20 +421,6 @@ export class MemberNode {
     await record.close()
     await ledger.close()
     await lock.release()
-  }
-}
-
-/** What has been opened, to be closed in the opposite order if a later part cannot start. */
-class Opened {
-  readonly #closers: (() => Promise<unknown>)[] = []
-
-  add<T>(part: T, close: (part: T) => Promise<unknown>): T {
-    this.#closers.unshift(() => close(part))
-    return part
-  }
-
-  async close(): Promise<void> {
-    for (const close of this.#closers) await close().catch(() => undefined)
   }
 }
 

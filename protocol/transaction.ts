@@ -32,7 +32,7 @@ export type Transaction = {
 const envelope = record({ body: bytes(1, LIMITS.transactionBytesMax), signature: bytes(SIGNATURE_BYTES) })
 const anyValue = { to: (value: CborValue) => value, from: (value: CborValue) => value }
 const bodyCodec = record({
-  kind: text(48, { min: 3, pattern: /^[a-z]+\.[a-z]+$/ }),
+  kind: text(48, { min: 3, pattern: /^[a-z]+(?:\.[a-z]+)?$/ }),
   payload: anyValue,
   nonce: bytes(LIMITS.nonceBytes),
   validUntil: integer(),

@@ -8,10 +8,12 @@ import type { SealedHeader } from '../../protocol/block.ts'
 import type { WireCertificate } from '../../protocol/certificate.ts'
 import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/access/record.ts'
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
+import type { EvidenceRecord } from '../../protocol/kinds/evidence/record.ts'
 import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
 import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
+import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { StateEntry } from '../../protocol/state/entry.ts'
 import type { Code } from '../../protocol/verdict.ts'
 
@@ -53,6 +55,16 @@ export type OpenProposal = {
   readonly proposal: ProposalRecord
   readonly needed: number
   readonly expired: boolean
+}
+
+/** An offence of a member that is recorded on the chain. `key`: its state key; `name`: of the member, null once its key is no member's. */
+export type Offence = {
+  readonly key: string
+  readonly member: PublicKeyHex
+  readonly name: string | null
+  readonly era: number
+  readonly view: number
+  readonly record: EvidenceRecord
 }
 
 /** All that the state says of one device. `id`: address, 40 hexadecimal digits. */
@@ -142,6 +154,8 @@ export type ApiDependencies = {
   /** Open proposals after the id `after`, in ascending order of id. */
   proposals(page: { after: string | undefined; limit: number }): Promise<readonly OpenProposal[]>
   proposal(id: string): Promise<OpenProposal | undefined>
+  /** Recorded offences, of one member if given, after the state key `after`, in the order of their keys. */
+  offences(page: { member: string | undefined; after: string | undefined; limit: number }): Promise<readonly Offence[]>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>

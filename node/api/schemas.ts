@@ -17,7 +17,8 @@ function exampleOf(schema: Described): unknown {
   if (schema.items !== undefined) return [exampleOf(schema.items)]
   return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, part]) => [name, exampleOf(part)]))
 }
-const closed = <P extends TProperties>(properties: P, more: { minProperties?: number } = {}): TObject<P> =>
+/** An object with these properties and no others. */
+export const closed = <P extends TProperties>(properties: P, more: { minProperties?: number } = {}): TObject<P> =>
   Type.Object(properties, {
     additionalProperties: false,
     examples: [exampleOf({ properties: properties as Record<string, Described> })],

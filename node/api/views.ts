@@ -13,6 +13,7 @@ import type {
   CommittedCertificate,
   DeviceSnapshot,
   KnownTransaction,
+  Offence,
   OpenProposal,
 } from './dependencies.ts'
 
@@ -69,6 +70,15 @@ export function proposalView({ id, proposal, needed, expired }: OpenProposal): R
       : jsonOf(change)
   return { id, ...(jsonOf(rest) as object), change: shown, needed, expired }
 }
+
+/** A recorded offence. */
+export const offenceView = ({ member, name, era, view, record }: Offence): Record<string, unknown> => ({
+  member,
+  name,
+  era,
+  view,
+  ...(jsonOf(record) as object),
+})
 
 /** A device: its record with id, trust and, where there are any, blacklist record, reinstatement and counters of events. */
 export function deviceView({ id, device, trust, blacklist, reinstatement, reports, events }: DeviceSnapshot): object {

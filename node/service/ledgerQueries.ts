@@ -9,6 +9,7 @@ import { sha3 } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { readBlacklist, readReinstatement } from '../../protocol/kinds/access/record.ts'
 import { decodeDevice, deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { decodeEvidence, EVIDENCE_PREFIX, parseEvidenceKey } from '../../protocol/kinds/evidence/record.ts'
 import {
   decodeProposal,
   PROPOSAL_PREFIX,
@@ -53,6 +54,7 @@ export type LedgerQueries = Pick<
   | 'namespaceKeys'
   | 'era'
   | 'proposals'
+  | 'offences'
   | 'proposal'
   | 'device'
   | 'devices'
@@ -112,6 +114,15 @@ export function ledgerQueries(
     async proposal(id) {
       const value = state.get(proposalStateKey(id))
       return value === undefined ? undefined : openProposal(id, value)
+    },
+    async offences({ member, after, limit }) {
+      const prefix = member === undefined ? EVIDENCE_PREFIX : `${EVIDENCE_PREFIX}${member}/`
+      const names = new Map(executor.era.memberSet.members.map(({ name, publicKey }) => [toHex(publicKey), name]))
+      const page = await reads.states(prefix, limit, after)
+      return page.items.map(({ key, entry }) => {
+        const where = parseEvidenceKey(key)
+        return { key, ...where, name: names.get(where.member) ?? null, record: decodeEvidence(entry.value) }
+      })
     },
     async head() {
       const { height } = executor.head

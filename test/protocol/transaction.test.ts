@@ -82,7 +82,7 @@ describe('transaction', () => {
     ['a fifth field of the body', wire(['kv.put', null, draft.nonce, 1, null])],
     ['a nonce of 15 bytes', wire(['kv.put', null, new Uint8Array(15), 1])],
     ['a negative time', wire(['kv.put', null, draft.nonce, -1])],
-    ['a kind without a dot', wire(['kvput', null, draft.nonce, 1])],
+    ['a kind that ends with a dot', wire(['kv.', null, draft.nonce, 1])],
     ['a kind in capitals', wire(['KV.put', null, draft.nonce, 1])],
     ['a kind with a line feed', wire(['kv.put\n', null, draft.nonce, 1])],
     ['a kind of 49 characters', wire([`a.${'b'.repeat(47)}`, null, draft.nonce, 1])],
@@ -93,7 +93,7 @@ describe('transaction', () => {
   })
 
   it('a draft outside the shapes is not signed → CborError', () => {
-    expect(() => signTransaction({ ...draft, kind: 'nonsense' }, chainId, secretKey)).toThrow(CborError)
+    expect(() => signTransaction({ ...draft, kind: 'Nonsense' }, chainId, secretKey)).toThrow(CborError)
     expect(() => signTransaction({ ...draft, nonce: new Uint8Array(8) }, chainId, secretKey)).toThrow(CborError)
     expect(() => signTransaction({ ...draft, payload: 1.5 }, chainId, secretKey)).toThrow(CborError)
     const payload = new Uint8Array(LIMITS.transactionBytesMax)

@@ -4,8 +4,8 @@ import { quorumSizes } from '../../../protocol/members.ts'
 import type { RouteContext, Server } from '../context.ts'
 import { PAGE_ITEMS, pageOf, placeOf } from '../paging.ts'
 import { ApiRefusal } from '../problem.ts'
-import { answers, anyObject, pageQuery, pageSchema, transactionId } from '../schemas.ts'
-import { memberView, proposalView } from '../views.ts'
+import { answers, anyObject, closed, pageQuery, pageSchema, transactionId } from '../schemas.ts'
+import { memberView, offenceView, proposalView } from '../views.ts'
 
 const READ = { config: { scope: 'read' } } as const
 const KEY = `02${'c'.repeat(64)}`
@@ -30,7 +30,24 @@ const proposalSchema = anyObject('A proposal: change, expiry, who is for it, and
   expired: false,
 })
 
-/** Adds /v1/members and the routes below /v1/proposals. */
+const offenceSchema = anyObject('An offence of a member in one view.', {
+  member: KEY,
+  name: 'Org A',
+  era: 0,
+  view: 12,
+  kind: 'equivocation',
+  by: KEY,
+  height: 812,
+  transaction: 'a'.repeat(64),
+})
+const memberKey = Type.String({
+  pattern: '^0[23][0-9a-f]{64}$',
+  description: 'Public key of one member.',
+  examples: [KEY],
+})
+const evidenceQuery = closed({ ...pageQuery.properties, member: Type.Optional(memberKey) })
+
+/** Adds /v1/members, /v1/evidence and the routes below /v1/proposals. */
 export function governanceRoutes(server: Server, { dependencies }: RouteContext): void {
   server.get(
     '/members',
@@ -83,6 +100,26 @@ export function governanceRoutes(server: Server, { dependencies }: RouteContext)
         parameters: { ...parameters },
         items: members.map((member) => memberView(member, addresses)),
       }
+    },
+  )
+  server.get(
+    '/evidence',
+    {
+      ...READ,
+      schema: {
+        tags: ['governance'],
+        operationId: 'listEvidence',
+        summary: 'Lists what members signed that no honest member signs',
+        description:
+          'In the order of member, era and view. The transaction of each holds the signatures; what follows is decided by the members.',
+        querystring: evidenceQuery,
+        response: answers({ 200: pageSchema(offenceSchema, 'Offences.') }, ['CURSOR_INVALID']),
+      },
+    },
+    async ({ query: { cursor, member, limit = PAGE_ITEMS } }) => {
+      const after = placeOf('evidence', cursor, /^evidence\/[0-9a-f]{66}\/\d+\/\d+$/)
+      const found = await dependencies.offences({ member, after, limit: limit + 1 })
+      return pageOf(found, limit, 'evidence', ({ key }) => key, offenceView)
     },
   )
   server.get(

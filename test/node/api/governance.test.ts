@@ -51,8 +51,23 @@ describe('members and proposals', () => {
     })
   })
 
+  it('recorded offences come in pages, of one member if asked', async () => {
+    const offence = (member: string, view: number) => ({
+      ...{ key: `evidence/${member}/0/${view}`, member, name: 'Org A', era: 0, view },
+      record: { kind: 'conflict' as const, by: toHex(key), height: 9, transaction: new Uint8Array(32).fill(1) },
+    })
+    const [one, other] = [`02${'a'.repeat(64)}`, `03${'b'.repeat(64)}`] as const
+    running.node.recorded.push(offence(one, 1), offence(one, 2), offence(other, 1))
+    const first = await running.ask('/v1/evidence?limit=2')
+    expect(first.json.items).toMatchObject([{ member: one, view: 1, kind: 'conflict', height: 9 }, { view: 2 }])
+    const rest = await running.ask(`/v1/evidence?limit=2&cursor=${first.json.next}`)
+    expect(rest.json).toMatchObject({ items: [{ member: other, transaction: '01'.repeat(32) }], next: null })
+    expect((await running.ask(`/v1/evidence?member=${other}`)).json.items).toHaveLength(1)
+    expect((await running.ask('/v1/evidence?member=org')).status).toBe(400)
+  })
+
   it('without a token → 401', async () => {
-    for (const path of ['/v1/members', '/v1/proposals'])
+    for (const path of ['/v1/members', '/v1/proposals', '/v1/evidence'])
       expect((await running.ask(path, { token: null })).status).toBe(401)
   })
 })

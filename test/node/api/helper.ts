@@ -10,6 +10,7 @@ import type {
   FeedEvent,
   HealthCheck,
   KnownTransaction,
+  Offence,
   OpenProposal,
   SigningKey,
   Submission,
@@ -185,6 +186,12 @@ export class FakeNode implements ApiDependencies {
   }
   async proposal(wanted: string) {
     return this.open.find(({ id }) => id === wanted)
+  }
+  readonly recorded: Offence[] = []
+  async offences({ member, after, limit }: { member: string | undefined; after: string | undefined; limit: number }) {
+    return this.recorded
+      .filter((one) => (member === undefined || one.member === member) && (after === undefined || one.key > after))
+      .slice(0, limit)
   }
   async device(id: string) {
     return this.snapshots.get(id)
