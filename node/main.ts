@@ -8,21 +8,17 @@ import { isPeerKey } from '../config/kinds.ts'
 import { fromHex, toHex } from '../protocol/bytes.ts'
 import type { Evidence } from '../protocol/consensus/events.ts'
 import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
-import { publicKeyOf } from '../protocol/crypto.ts'
+import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { readAddresses } from '../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../protocol/kinds/kind.ts'
 import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
-import { systemClock } from './clock.ts'
 import { Driver } from './consensus/driver.ts'
 import { Eras, type Seat } from './consensus/eras.ts'
 import { seatStart, stateOf } from './consensus/seat.ts'
-import { installNativePrimitives } from './crypto/native.ts'
-import { SignaturePool } from './crypto/pool.ts'
 import { openMemberLedger, openRecord } from './dataDirectory.ts'
-import { createDirectory } from './directory.ts'
 import type { LedgerEra } from './executor/era.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { Congestion } from './intake/congestion.ts'
@@ -30,14 +26,13 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
-import { createNetwork } from './network/host.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
+import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
-import { breathe } from './steps.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
-import { type DirectoryLock, lockDirectory } from './store/lock.ts'
+import type { DirectoryLock } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
@@ -73,7 +68,7 @@ type Parts = {
   readonly lock: DirectoryLock
   readonly record: SigningRecord
   readonly ledger: LedgerStore
-  readonly signatures: SignaturePool
+  readonly signatures: ReturnType<Platform['createSignatures']>
   readonly handing: Handing
   readonly congestion: Congestion
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
@@ -108,6 +103,7 @@ export class MemberNode {
   private constructor(
     fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras'>,
     parts: Parts,
+    startedAt: number,
   ) {
     this.genesis = fields.genesis
     this.chainId = chainIdOf(fields.genesis)
@@ -118,20 +114,21 @@ export class MemberNode {
     this.network = fields.network
     this.eras = fields.eras
     this.#parts = parts
-    this.startedAt = systemClock.now()
+    this.startedAt = startedAt
   }
 
-  /** Opens everything, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
-  static async start(options: MemberOptions): Promise<MemberNode> {
-    installNativePrimitives()
+  /** Opens everything on `platform`, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
+  static async start(options: MemberOptions, platform: Platform = systemPlatform): Promise<MemberNode> {
+    installPrimitives(platform.primitives)
     const { genesis } = options
+    const { disk } = platform
     const chainId = chainIdOf(genesis)
     const publicKey = toHex(publicKeyOf(options.secretKey))
-    if (options.recover) await createDirectory(options.dataDirectory)
-    else await requireSigningRecord(signingDirectory(options.dataDirectory))
+    if (options.recover) await disk.createDirectory(options.dataDirectory)
+    else await requireSigningRecord(signingDirectory(options.dataDirectory), disk)
     const opened = new Opened()
     try {
-      return await MemberNode.#build(options, { chainId, publicKey, opened })
+      return await MemberNode.#build(options, platform, { chainId, publicKey, opened })
     } catch (error) {
       // What was opened before the part that failed must not stay locked.
       await opened.close()
@@ -141,16 +138,18 @@ export class MemberNode {
 
   static async #build(
     options: MemberOptions,
+    platform: Platform,
     { chainId, publicKey, opened }: { chainId: Uint8Array; publicKey: PublicKeyHex; opened: Opened },
   ): Promise<MemberNode> {
     const { genesis, dataDirectory, log } = options
-    const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
-    const record = opened.add(await openRecord(dataDirectory, options.recover), (it) => it.close())
-    const ledger = opened.add(await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, log), (it) =>
-      it.close(),
+    const { clock, pace, disk } = platform
+    const lock = opened.add(await disk.lock(dataDirectory), (it) => it.release())
+    const record = opened.add(await openRecord(dataDirectory, options.recover, disk), (it) => it.close())
+    const ledger = opened.add(
+      await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, { disk, clock, log }),
+      (it) => it.close(),
     )
     const executor = await Executor.open(genesis, ledger, { speculationsMax: 64 })
-    const clock = systemClock
     const parameters = () => executor.era.memberSet.parameters
     const state = { get: (key: string) => executor.reads.state(key)?.value }
     // Arrival here of the newest transaction in the blocks that are being committed.
@@ -179,12 +178,12 @@ export class MemberNode {
       () => clock.monotonic(),
       observer,
     )
-    const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
+    const signatures = opened.add(platform.createSignatures(), (it) => it.close())
     const roster = new Roster(() => clock.now())
     const named = options.peers.map(({ member }) => member).filter((member) => isPeerKey(member))
     const door = new Door(publicKey, state, named)
     const membersOf = (set: MemberSet): MemberAddresses[] => memberAddresses(set, options.peers, state, publicKey)
-    const network = await createNetwork(
+    const network = await platform.createNetwork(
       {
         secretKey: options.secretKey,
         chainId,
@@ -217,7 +216,7 @@ export class MemberNode {
         arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         isBusy: () => congestion.isHigh,
-        breathe,
+        pace,
       },
     )
     const signer = createSigner(chainId, options.secretKey)
@@ -235,7 +234,7 @@ export class MemberNode {
       const blocks = new Blocks(
         { era: era.era, members: keys, me, alsoAsked, heartbeatMs: fixed.heartbeatMs, ...BUILD_BOUNDS },
         {
-          ...{ clock, executor, pool, intake, network, log },
+          ...{ clock, pace, executor, pool, intake, network, log },
           committed: (committed, view) => node.#committed(committed, view),
           evidence(evidence) {
             node.#remember(evidence)
@@ -319,6 +318,7 @@ export class MemberNode {
           return newest
         },
       },
+      clock.now(),
     )
     const receive = (peer: PublicKeyHex, data: Uint8Array): void => {
       const code = eras.receive(peer, data)
