@@ -7,7 +7,6 @@
 import { isPeerKey } from '../config/kinds.ts'
 import { fromHex, toHex } from '../protocol/bytes.ts'
 import type { Evidence } from '../protocol/consensus/events.ts'
-import { initialState } from '../protocol/consensus/step.ts'
 import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
 import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
@@ -18,7 +17,7 @@ import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members
 import { VERDICTS } from '../protocol/verdict.ts'
 import { Driver } from './consensus/driver.ts'
 import { Eras, type Seat } from './consensus/eras.ts'
-import { seatStart } from './consensus/seat.ts'
+import { seatStart, stateOf } from './consensus/seat.ts'
 import { openMemberLedger, openRecord } from './dataDirectory.ts'
 import type { LedgerEra } from './executor/era.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
@@ -229,7 +228,7 @@ export class MemberNode {
     const makeSeat = (): Seat => {
       const recorded = record.read()
       const start = seatStart({ chainId, executor, recorded, publicKey, recover: options.recover })
-      const { ledger, era, previousSet, beginning, known, fork } = start
+      const { ledger, era, previousSet, fork } = start
       const { members, parameters: fixed } = ledger.memberSet
       const keys = members.map((member) => toHex(member.publicKey))
       const sets = { memberSet: ledger.memberSet, ...(previousSet === undefined ? {} : { previousSet }) }
@@ -249,7 +248,7 @@ export class MemberNode {
           },
         },
       )
-      const driver = new Driver(initialState(era, signer, beginning, known), {
+      const driver = new Driver(stateOf(start, signer), {
         ...{ clock, verifier, blocks, log },
         record: { write: (bytes) => gate.write(era.era, bytes) },
         links: {

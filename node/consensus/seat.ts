@@ -8,8 +8,17 @@ import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs } from '../../protocol/codec.ts'
 import { createQuorumCheck, Refused, SignatureCache } from '../../protocol/consensus/quorum.ts'
 import { decodeRecord } from '../../protocol/consensus/record.ts'
-import type { Beginning, Known } from '../../protocol/consensus/step.ts'
-import type { Block, Certificate, Era, Fork, MemberIndex, SigningRecord } from '../../protocol/consensus/types.ts'
+import type { State } from '../../protocol/consensus/state.ts'
+import { type Beginning, initialState, type Known } from '../../protocol/consensus/step.ts'
+import type {
+  Block,
+  Certificate,
+  Era,
+  Fork,
+  MemberIndex,
+  Signer,
+  SigningRecord,
+} from '../../protocol/consensus/types.ts'
 import { type MemberSet, type PublicKeyHex, quorumSizes } from '../../protocol/members.ts'
 import { isRecovering } from '../dataDirectory.ts'
 import type { LedgerEra } from '../executor/era.ts'
@@ -25,6 +34,8 @@ export type SeatStart = {
   readonly era: Era
   /** The set before, which signed the block that the era begins from; undefined in the first era. */
   readonly previousSet: MemberSet | undefined
+  /** The certificate of that block, in the numbers of its era; null in the first era. */
+  readonly certificate: Certificate | null
   readonly beginning: Beginning
   readonly known: Known
   /** A fork that was found in an earlier era and is on record. */
@@ -68,6 +79,7 @@ export function seatStart(sources: SeatSources): SeatStart {
     ledger,
     era,
     previousSet,
+    certificate,
     beginning: beginningOf(isLost || record?.recovering === true, record, era, certificate),
     known: {
       blocks,
@@ -76,6 +88,13 @@ export function seatStart(sources: SeatSources): SeatStart {
     },
     fork: record !== undefined && record.era < ledger.era ? record.fork : null,
   }
+}
+
+/** The state of the core before its event `start`. */
+export function stateOf({ era, beginning, known, certificate }: SeatStart, signer: Signer): State {
+  const state = initialState(era, signer, beginning, known)
+  // A member without its record knows nothing of the views, but how the era began stands in its ledger: others ask for it.
+  return beginning.kind === 'recover' ? { ...state, reason: { kind: 'start', certificate } } : state
 }
 
 function beginningOf(

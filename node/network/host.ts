@@ -239,7 +239,7 @@ class Host implements Network {
       failed: (peer, error) => this.#log.warn({ peer, name, error }, 'a request could not be answered'),
       // Members ask in bursts when they catch up, and wait when they are told to; a device has no reason to.
       fault: (peer, code) => {
-        if (!this.#isMember(peer) || !this.#excess.get(peer).take()) this.penalize(peer, code)
+        if (this.#roleOf(peer) === 'device' || !this.#excess.get(peer).take()) this.penalize(peer, code)
       },
     })
     this.#servers.set(name, server)

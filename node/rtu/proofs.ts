@@ -1,6 +1,7 @@
 /**
  * RTU: proofs that members give, checked here with nothing but the genesis (ledger.md §5).
- * Invariant: what is returned as proved is what was asked for, in a block that a quorum of the genesis' members committed.
+ * Invariant: what is returned as proved is what was asked for, in a block that a quorum of members committed, whom the
+ * genesis and the ends of eras name.
  */
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'

@@ -266,14 +266,16 @@ export class Blocks implements BlockDuties {
     const { executor, log } = this.#deps
     if (this.#target > executor.head.height + 1)
       log.info({ from: executor.head.height, to: this.#target }, 'catching up')
-    for (let round = 0; executor.head.height < this.#target && !this.#stopped; round++) {
+    // A node that is no member asks at its leisure: members allow it few questions.
+    const firstRound = this.#options.me < 0 ? 3 : 0
+    for (let round = firstRound; executor.head.height < this.#target && !this.#stopped; ) {
+      const before = executor.head.height
       for (const from of this.#sources()) {
-        const before = executor.head.height
         await this.#ask(from, (peer) => this.#blocksFrom(peer))
-        if (executor.head.height > before) round = 0
         if (executor.head.height >= this.#target || this.#stopped) break
       }
-      if (executor.head.height < this.#target) await this.#pause(pauseOf(round))
+      if (executor.head.height > before) round = firstRound
+      else await this.#pause(pauseOf(round++))
     }
   }
 
@@ -301,6 +303,7 @@ export class Blocks implements BlockDuties {
       if (below !== undefined && !equalBytes(sealed.header.parent, below)) return network.penalize(peer, 'BLOCK_PARENT')
       below = sealed.hash
       run.push({ sealed, body })
+      // What this member's head has passed meanwhile may be of an era that has ended.
       if (certificate === null || sealed.header.height <= executor.head.height) continue
       const code = this.#judgeCertificate(certificate, sealed) ?? (await this.#takeRun(run))
       if (code !== null) return network.penalize(peer, code)

@@ -48,7 +48,7 @@ class Consortium {
   }
 
   /** Starts member `i`, in the data directory `of`, knowing where the running ones listen. */
-  async start(i: number, of = i): Promise<MemberNode> {
+  async start(i: number, of = i, recover = false): Promise<MemberNode> {
     const directory = join(this.folder, `${of}`)
     if (!existsSync(directory)) await createDataDirectory(directory, this.genesis)
     const node = await MemberNode.start({
@@ -62,7 +62,7 @@ class Consortium {
       ),
       pool: { bytesMax: 16_000_000, countMax: 20_000 },
       diskFreeBytesMin: 0,
-      recover: false,
+      recover,
       log: quiet,
       fatal: (error) => {
         throw error
@@ -272,6 +272,12 @@ describe('eras of running members, while they write', () => {
     await made.stop(3)
     const third = await made.start(3)
     await until('it signs again', () => third.driver.state.phase === 'running' && third.driver.state.era.era === 1)
+    // And without its record, which was lost.
+    await made.stop(3)
+    await rm(join(made.folder, '3', 'signing'), { recursive: true })
+    const fourth = await made.start(3, 3, true)
+    await until('it listens and then takes part', () => fourth.driver.state.phase === 'running')
+    expect(fourth.driver.state.reason.certificate).not.toBe(null)
     await made.check()
   }, 120_000)
 })
