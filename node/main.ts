@@ -226,7 +226,7 @@ export class MemberNode {
         pool,
         recover: (items) => signatures.recover(items),
         surroundings: () => executor.surroundings(clock.now()),
-        publish: (topic, piece) => network.publish(topic, piece),
+        publish: (topic, piece) => network.publish(topic, piece, keys.length - 1),
         arrived: () => blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         isBusy: () => congestion.isHigh,
