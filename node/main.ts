@@ -215,7 +215,7 @@ export class MemberNode {
         pool,
         recover: (items) => signatures.recover(items),
         surroundings: () => executor.surroundings(clock.now()),
-        publish: (topic, piece) => network.publish(topic, piece),
+        publish: (topic, piece) => network.publish(topic, piece, eras.present.keys.length - 1),
         arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         isBusy: () => congestion.isHigh,

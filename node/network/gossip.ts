@@ -1,5 +1,7 @@
 /**
  * Gossip between members: gossipsub for small, loss-tolerant pieces that can be sent again.
+ * A publisher sends to all members that it is linked to. Where those are all there are, the piece goes under a topic of its own that nobody
+ * passes on; else everybody who hears it does.
  * Invariants: pieces are unsigned here (what is inside carries its own signature); an id covers all bytes; bytes per second are metered
  * at the stream, pieces per second at the validator; who goes on breaking the rules is cut off.
  */
@@ -59,9 +61,17 @@ const topicScore = {
   invalidMessageDeliveriesDecay: 0.9,
 }
 
-/** Names of the topics on the wire, for one chain. */
-export function topicNames(chainId: Uint8Array): ReadonlyMap<string, GossipTopic> {
-  return new Map(GOSSIP_TOPICS.map((topic) => [`althing/${topic}/${toHex(chainId)}`, topic]))
+/** A topic on the wire. What comes on a direct one was sent to every member and is not passed on. */
+type WireTopic = { readonly topic: GossipTopic; readonly direct: boolean }
+
+/** Names of the topics on the wire, for one chain: two of each. */
+export function topicNames(chainId: Uint8Array): ReadonlyMap<string, WireTopic> {
+  return new Map<string, WireTopic>(
+    GOSSIP_TOPICS.flatMap((topic): [string, WireTopic][] => [
+      [`althing/${topic}/${toHex(chainId)}`, { topic, direct: false }],
+      [`althing/${topic}/direct/${toHex(chainId)}`, { topic, direct: true }],
+    ]),
+  )
 }
 
 function gossipOptions(topics: string[]): Partial<GossipsubOpts> {
@@ -168,7 +178,7 @@ export class Gossip {
   readonly #pubsub: GossipSub
   readonly #limits: GossipLimits
   readonly #events: GossipEvents
-  readonly #names: ReadonlyMap<string, GossipTopic>
+  readonly #names: ReadonlyMap<string, WireTopic>
   readonly #pieces: PerPeer<TokenBucket>
   readonly #offences: PerPeer<TokenBucket>
   #validations = 0
@@ -184,21 +194,24 @@ export class Gossip {
 
   /** Subscribes; call after the node has started. */
   start(): void {
-    for (const [name, topic] of this.#names) {
-      this.#pubsub.topicValidators.set(name, (from: PeerId, message: { data: Uint8Array }) =>
-        this.#validate(topic, message.data, from),
-      )
+    for (const [name, { topic, direct }] of this.#names) {
+      this.#pubsub.topicValidators.set(name, async (from: PeerId, message: { data: Uint8Array }) => {
+        const result = await this.#validate(topic, message.data, from)
+        return direct && result === TopicValidatorResult.Accept ? TopicValidatorResult.Ignore : result
+      })
       this.#pubsub.subscribe(name)
     }
   }
 
   /** See `Network.publish`. */
-  async publish(topic: GossipTopic, bytes: Uint8Array): Promise<number> {
+  async publish(topic: GossipTopic, bytes: Uint8Array, others: number): Promise<number> {
     if (bytes.length > this.#limits.bytesMax)
       throw new AlthingError('NETWORK_TOO_LARGE', `gossip of ${bytes.length} bytes, limit ${this.#limits.bytesMax}`)
+    let chosen: string | undefined
     for (const [name, known] of this.#names)
-      if (known === topic) return (await this.#pubsub.publish(name, bytes)).recipients.length
-    throw new RangeError(`unknown topic ${topic}`)
+      if (known.topic === topic && (!known.direct || this.#pubsub.getSubscribers(name).length >= others)) chosen = name
+    if (chosen === undefined) throw new RangeError(`unknown topic ${topic}`)
+    return (await this.#pubsub.publish(chosen, bytes)).recipients.length
   }
 
   /** Whether gossip flows both ways with the peer. A stream lost on a live connection never comes back by itself. */

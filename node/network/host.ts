@@ -213,10 +213,10 @@ class Host implements Network {
     this.#setHandler('gossip', handler)
   }
 
-  async publish(topic: GossipTopic, bytes: Uint8Array): Promise<number> {
+  async publish(topic: GossipTopic, bytes: Uint8Array, others = Number.POSITIVE_INFINITY): Promise<number> {
     this.#checkRunning()
     if (this.#gossip === undefined) throw new AlthingError('NETWORK_UNSUPPORTED', 'a device does not gossip')
-    return this.#gossip.publish(topic, bytes)
+    return this.#gossip.publish(topic, bytes, others)
   }
 
   async request(

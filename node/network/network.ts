@@ -125,8 +125,11 @@ export type Network = {
   /** Frames of the proposals channel. A returned promise pushes back on the sender. */
   onPush(handler: (peer: PublicKeyHex, bytes: Uint8Array) => void | Promise<void>): void
 
-  /** Gossips a piece (≤ `gossipBytesMax`) to all members. Resolves with the number of peers it was handed to. */
-  publish(topic: GossipTopic, bytes: Uint8Array): Promise<number>
+  /**
+   * Gossips a piece (≤ `gossipBytesMax`) to all members. Resolves with the number of peers it was handed to. Whoever hears it passes it on, unless
+   * all `others` members that there are beside this one hear it from here.
+   */
+  publish(topic: GossipTopic, bytes: Uint8Array, others?: number): Promise<number>
   /** Judges each piece once, before it is passed on; accepting it is receiving it. `from` passed it on and may not be its author. */
   onGossip(handler: (topic: GossipTopic, bytes: Uint8Array, from: PublicKeyHex) => Promise<GossipVerdict>): void
 

@@ -49,6 +49,42 @@ describe('members on loopback', () => {
     expect(a.network.traffic().bytesOut).toBeGreaterThanOrEqual(seen!.bytesOut)
   })
 
+  it('network: a piece that all members hear from its publisher → nobody passes it on', async () => {
+    const roles = rolesOf(1, 2, 3)
+    const [a, b, c] = await Promise.all([party(1, { roles }), party(2, { roles }), party(3, { roles })])
+    introduce(a, b, c)
+    await linked(a, b, c)
+    let i = 0
+    const piece = (): Buffer => Buffer.from(`${i++}`.padEnd(400, '.'))
+    await expect.poll(() => a.network.publish('transactions', piece(), 2), { timeout: 10_000 }).toBe(2)
+    // 200 pieces of 400 bytes: 80 kB, were they passed on.
+    const before = b.network.traffic().bytesOut
+    for (let n = 0; n < 200; n++) await a.network.publish('transactions', piece(), 2)
+    await until(() => [b, c].every(({ gossip }) => gossip.at(-1)?.text === `${i - 1}`.padEnd(400, '.')), 'gossip')
+    expect(b.network.traffic().bytesOut - before).toBeLessThan(20_000)
+    expect(b.gossip.at(-1)).toMatchObject({ topic: 'transactions', from: a.key })
+  })
+
+  it('network: a member that the publisher has no link to → hears the piece from another', async () => {
+    const roles = rolesOf(1, 2, 3)
+    const [a, b, c] = await Promise.all([party(1, { roles }), party(2, { roles }), party(3, { roles })])
+    introduce(a, b)
+    introduce(b, c)
+    await until(() => b.network.linkedPeers().length === 2, 'the middle one is linked')
+    let i = 0
+    await expect
+      .poll(
+        async () => {
+          expect(await a.network.publish('reports', Buffer.from(`far ${i++}`), 2)).toBeLessThan(2)
+          return c.gossip.length
+        },
+        { timeout: 10_000, interval: 50 },
+      )
+      .toBeGreaterThan(0)
+    expect(a.network.linkedPeers()).toEqual([b.key])
+    expect(c.gossip[0]).toMatchObject({ topic: 'reports', from: b.key })
+  })
+
   it('network: an outsider → no connection stays, no link; with a role it gets in', async () => {
     const roles = rolesOf(1)
     const a = await party(1, { roles })
