@@ -109,8 +109,10 @@ class Consortium {
   async propose(by: number, change: Change): Promise<Uint8Array> {
     const era = this.node(by).executor.era.era
     const payload = { era, change, expiresAt: Date.now() + 3_600_000, reason: 'test' }
-    expect(await this.#submit('governance.propose', payload, memberSecret(by), this.node(by))).toEqual(['OK'])
+    const submitted = this.#submit('governance.propose', payload, memberSecret(by), this.node(by))
+    // Before others write.
     const id = this.last
+    expect(await submitted).toEqual(['OK'])
     await until('the proposal is committed by all members', () =>
       this.members().every((node) => node.executor.reads.transaction(id) !== undefined),
     )
