@@ -23,7 +23,7 @@ export class CborError extends Error {
 
 /** Arrays within arrays at most. */
 const DEPTH_MAX = 16
-/** Values in one encoding at most, arrays included: eight times what any message has. An empty one is one byte on the wire and a hundred here. */
+/** Values in one encoding at most, arrays included: eight times what any message has. An empty one is a byte on the wire and a hundred here. */
 export const VALUES_MAX = 65_536
 
 /** The one encoding of `value`. Throws `CborError` if it holds anything outside the subset. */
@@ -32,7 +32,7 @@ export function encodeCbor(value: CborValue): Uint8Array {
   return encode(value)
 }
 
-/** The value of `bytes`. Throws `CborError` unless `bytes` is exactly its one encoding; nesting deeper than 16 is refused, and more than `VALUES_MAX`. */
+/** Values in one encoding at most: eight times what any message has. An empty one is 1 byte on the wire and a hundred here. */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const reader = new Reader(bytes)
   const value = reader.value(0)

@@ -92,7 +92,7 @@ describe('catching up from a member that lies', () => {
     expect(world.node.executor.usage.speculations).toBe(0)
   })
 
-  it('certificates of too few, of one member twice, or of another block; other bodies; blocks that do not follow → a penalty, and the next is asked', async () => {
+  it('certificates that prove nothing, other bodies, blocks that do not follow → a penalty with its code, and the next member is asked', async () => {
     const source = await elsewhere()
     const truth = chain(source, 6, [0, 1, 2], 'true')
     const own = (members: readonly number[]) => async () => chain(await elsewhere(), 6, members, 'own')
