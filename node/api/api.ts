@@ -53,6 +53,8 @@ export const API_LIMITS = {
   feedHeartbeatMs: 15_000,
   closeTimeoutMs: 5000,
   headersTimeoutMsMax: 10_000,
+  /** Requests on one connection, after which it is closed: those that arrive together are answered in one go. */
+  requestsPerConnectionMax: 256,
   /** A connection on which nothing moves for as long is closed; heartbeats of the feed and waiting writes come sooner. */
   idleTimeoutMs: 120_000,
   /** Tokens and addresses whose requests are counted at the same time. */
@@ -145,6 +147,7 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: options.bodyBytesMax,
     requestTimeout: options.requestTimeoutMs,
+    maxRequestsPerSocket: API_LIMITS.requestsPerConnectionMax,
     connectionTimeout: API_LIMITS.idleTimeoutMs,
     forceCloseConnections: 'idle',
     // Its answer would be no problem document; requests on open connections are answered until those are closed.
@@ -181,6 +184,8 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
     },
   }) as unknown as Server
   server.server.maxConnections = bounds.connectionsMax
+  // Whoever sends on after the connection was announced to close.
+  server.server.on('dropRequest', (_request, socket) => socket.destroy())
   server.server.on('checkExpectation', (_request, response: ServerResponse) => {
     const problem = problemOf('EXPECTATION_UNKNOWN')
     response
@@ -281,6 +286,7 @@ async function register(
     await docs.register(swaggerUi, {
       routePrefix: '/docs',
       staticCSP: false,
+      theme: { title: 'Althing metadata API' },
       uiConfig: { validatorUrl: null, url: '/openapi.json' },
     })
   })
