@@ -46,7 +46,7 @@ export async function createDataDirectory(dataDirectory: string, genesis: Genesi
   } finally {
     await store.close()
   }
-  await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0))
+  await createSigningRecord(signingDirectory(dataDirectory), chainIdOf(genesis), new Uint8Array(0))
 }
 
 /**
@@ -82,10 +82,10 @@ export async function checkDataDirectory(
 }
 
 /** The signing record; with `recover` a new one for one that is missing or damaged, marked as lost until the core has written its own. */
-export const openRecord = (dataDirectory: string, recover: boolean): Promise<SigningRecord> =>
+export const openRecord = (dataDirectory: string, chainId: Uint8Array, recover: boolean): Promise<SigningRecord> =>
   recover
-    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING)
-    : openSigningRecord(signingDirectory(dataDirectory))
+    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), chainId, RECOVERING)
+    : openSigningRecord(signingDirectory(dataDirectory), chainId)
 
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(

@@ -162,7 +162,7 @@ export class MemberNode {
   ): Promise<MemberNode> {
     const { genesis, dataDirectory, log } = options
     const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
-    const record = opened.add(await openRecord(dataDirectory, options.recover), (it) => it.close())
+    const record = opened.add(await openRecord(dataDirectory, chainId, options.recover), (it) => it.close())
     const ledger = opened.add(await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, log), (it) =>
       it.close(),
     )

@@ -17,15 +17,17 @@ import type { KeyValueStore } from './store.ts'
 export const signingDirectory = (dataDirectory: string): string => join(dataDirectory, 'signing')
 
 const KEY = Uint8Array.of(1)
+/** Under it, the chain that the record is of. */
+const CHAIN_KEY = Uint8Array.of(2)
 const CHECKSUM_BYTES = 32
 /** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
- * Creates the record with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
+ * Creates the record of `chainId` with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
  * STORE_OPEN_FAILED, STORE_WRITE_FAILED.
  */
-export async function createSigningRecord(directory: string, initial: Uint8Array): Promise<void> {
+export async function createSigningRecord(directory: string, chainId: Uint8Array, initial: Uint8Array): Promise<void> {
   if (await exists(directory))
     throw storeError('SIGNING_RECORD_EXISTS', `${directory} exists already; a signing record is created once`)
   let store: KeyValueStore | undefined
@@ -35,7 +37,11 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
     await rm(draft, { recursive: true, force: true })
     await createDirectory(draft)
     store = await openLevel(draft, { mode: 'create' })
-    await store.batch([{ key: KEY, value: seal(initial) }], { sync: true })
+    const content = [
+      { key: CHAIN_KEY, value: chainId },
+      { key: KEY, value: seal(initial) },
+    ]
+    await store.batch(content, { sync: true })
     await store.close()
     await syncDirectory(draft)
     await rename(draft, directory)
@@ -48,10 +54,10 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
 }
 
 /**
- * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_LOCKED,
- * STORE_OPEN_FAILED.
+ * Opens the record of `chainId` in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_WRONG_CHAIN (it is of
+ * another chain, and says nothing of what was signed on this one), STORE_LOCKED, STORE_OPEN_FAILED.
  */
-export async function openSigningRecord(directory: string): Promise<SigningRecord> {
+export async function openSigningRecord(directory: string, chainId: Uint8Array): Promise<SigningRecord> {
   await requireSigningRecord(directory)
   let store: KeyValueStore
   try {
@@ -64,8 +70,14 @@ export async function openSigningRecord(directory: string): Promise<SigningRecor
     throw error
   }
   try {
-    const sealed = readSealed(store, directory)
+    const sealed = readStored(store, KEY, directory)
     if (sealed === undefined) throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty`)
+    const chain = readStored(store, CHAIN_KEY, directory)
+    if (chain === undefined || !equalBytes(chain, chainId))
+      throw storeError(
+        'STORE_WRONG_CHAIN',
+        `the signing record in ${directory} belongs to another chain than the genesis given`,
+      )
     return new SigningRecord(store, unseal(sealed))
   } catch (error) {
     await store.close()
@@ -80,19 +92,23 @@ export async function requireSigningRecord(directory: string): Promise<void> {
 }
 
 /**
- * Opens the record in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is left of
- * a damaged one is kept beside it. Throws as the other two.
+ * Opens the record of `chainId` in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is
+ * left of a damaged one is kept beside it. Throws as the other two.
  */
-export async function openOrReplaceSigningRecord(directory: string, initial: Uint8Array): Promise<SigningRecord> {
+export async function openOrReplaceSigningRecord(
+  directory: string,
+  chainId: Uint8Array,
+  initial: Uint8Array,
+): Promise<SigningRecord> {
   try {
-    return await openSigningRecord(directory)
+    return await openSigningRecord(directory, chainId)
   } catch (error) {
     if (!isAlthingError(error, 'SIGNING_RECORD_MISSING') && !isAlthingError(error, 'SIGNING_RECORD_CORRUPT'))
       throw error
   }
   if (await exists(directory)) await setAside(directory)
-  await createSigningRecord(directory, initial)
-  return openSigningRecord(directory)
+  await createSigningRecord(directory, chainId, initial)
+  return openSigningRecord(directory, chainId)
 }
 
 async function setAside(directory: string): Promise<void> {
@@ -105,9 +121,9 @@ async function setAside(directory: string): Promise<void> {
 }
 
 /** A table that is cut short does not open, or cannot be read: for a record of one entry both are damage. */
-function readSealed(store: KeyValueStore, directory: string): Uint8Array | undefined {
+function readStored(store: KeyValueStore, key: Uint8Array, directory: string): Uint8Array | undefined {
   try {
-    return store.getSync(KEY)
+    return store.getSync(key)
   } catch (error) {
     throw storeError('SIGNING_RECORD_CORRUPT', `the signing record in ${directory} cannot be read`, error)
   }
