@@ -51,7 +51,7 @@ export async function createDataDirectory(
   } finally {
     await store.close()
   }
-  await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0), disk)
+  await createSigningRecord(signingDirectory(dataDirectory), chainIdOf(genesis), new Uint8Array(0), disk)
 }
 
 /**
@@ -87,10 +87,15 @@ export async function checkDataDirectory(
 }
 
 /** The signing record; with `recover` a new one for one that is missing or damaged, marked as lost until the core has written its own. */
-export const openRecord = (dataDirectory: string, recover: boolean, disk: Disk): Promise<SigningRecord> =>
+export const openRecord = (
+  dataDirectory: string,
+  chainId: Uint8Array,
+  recover: boolean,
+  disk: Disk,
+): Promise<SigningRecord> =>
   recover
-    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING, disk)
-    : openSigningRecord(signingDirectory(dataDirectory), disk)
+    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), chainId, RECOVERING, disk)
+    : openSigningRecord(signingDirectory(dataDirectory), chainId, disk)
 
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(

@@ -212,7 +212,7 @@ export const FAILURES = {
   ),
   STORE_WRONG_CHAIN: failure(
     78,
-    'The ledger belongs to another genesis.',
+    'The ledger or the signing record belongs to another genesis.',
     'Give the genesis and the data directory that belong together.',
   ),
   STORE_WRONG_FORMAT: failure(

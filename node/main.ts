@@ -147,7 +147,7 @@ export class MemberNode {
     const { genesis, dataDirectory, log } = options
     const { clock, pace, disk } = platform
     const lock = opened.add(await disk.lock(dataDirectory), (it) => it.release())
-    const record = opened.add(await openRecord(dataDirectory, options.recover, disk), (it) => it.close())
+    const record = opened.add(await openRecord(dataDirectory, chainId, options.recover, disk), (it) => it.close())
     const ledger = opened.add(
       await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, { disk, clock, log }),
       (it) => it.close(),

@@ -23,7 +23,7 @@ export class CborError extends Error {
 
 /** Arrays within arrays at most. */
 const DEPTH_MAX = 16
-/** Values in one encoding at most, arrays included: eight times what any message has. An empty one is one byte on the wire and a hundred here. */
+/** Values in one encoding at most, arrays included: eight times what any message has. An empty one is a byte on the wire and a hundred here. */
 export const VALUES_MAX = 65_536
 
 /** The one encoding of `value`. Throws `CborError` if it holds anything outside the subset. */

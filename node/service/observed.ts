@@ -5,7 +5,7 @@ import { statfs } from 'node:fs/promises'
 import type { MemberNode } from '../main.ts'
 import type { CommitFigures } from './figures.ts'
 import type { Roster } from './roster.ts'
-import { restMs } from './standstill.ts'
+import { restMs, span } from './standstill.ts'
 
 /** One moment of a node. */
 export type Observed = {
@@ -29,7 +29,21 @@ export type Observed = {
 /** How long no message should take, as a share of Δ, before there is a warning. */
 const SLOW_SHARE = 0.5
 
-/** Looks at `node` now. `lastCommitMs`: monotonic time of the last commit or of the start. */
+/** From this difference on a clock is called wrong, ms: well above what it takes to commit a block, well below what makes tokens invalid. */
+const CLOCK_OFF_MS_MIN = 30_000
+
+/**
+ * What to say of this member's clock, if anything: it read `committedAtMs` when a block of the time `blockTimeMs` was committed that no other
+ * member was beyond. Its own blocks wait until others reach their time, and blocks of others wait for it.
+ */
+export function clockWarning(blockTimeMs: number, committedAtMs: number): string | undefined {
+  const offMs = committedAtMs - blockTimeMs
+  if (Math.abs(offMs) < CLOCK_OFF_MS_MIN) return undefined
+  const side = offMs > 0 ? 'ahead of' : 'behind'
+  return `The clock of this machine is ${span(Math.abs(offMs))} ${side} the time of the newest block: check it, and those of the others.`
+}
+
+/** Looks at `node` now. `lastCommitMs`: monotonic time of the last commit, or of the start where there was none since (`hasCommitted`). */
 export function observe(
   node: MemberNode,
   figures: CommitFigures,
@@ -37,8 +51,9 @@ export function observe(
     nowMs,
     monotonicMs,
     lastCommitMs,
+    hasCommitted,
     followers,
-  }: { nowMs: number; monotonicMs: number; lastCommitMs: number; followers: number },
+  }: { nowMs: number; monotonicMs: number; lastCommitMs: number; hasCommitted: boolean; followers: number },
 ): Observed {
   const { roster } = node
   const { era } = node.driver.state
@@ -76,6 +91,10 @@ export function observe(
           margin > 0 ? `${margin} more may go` : margin === 0 ? 'no other may go' : 'too few are left to decide'
         found.push(`No link to ${away.map(({ name }) => name).join(', ')}; ${left}.`)
       }
+      const { height, time } = node.executor.head
+      const isLevel = hasCommitted && roster.entries.every((entry) => (entry.height ?? 0) <= height + 2)
+      const clock = isLevel ? clockWarning(time, nowMs - sinceCommitMs()) : undefined
+      if (clock !== undefined) found.push(clock)
       if (node.evidence.length > 0) found.push(`There is evidence of misbehaviour: ${node.evidence.length} pieces.`)
       return found
     },

@@ -77,6 +77,7 @@ export class NodeService {
   readonly #heads: Heads
   readonly #feed: Feed
   #lastCommitMs: number
+  #hasCommitted = false
 
   private constructor(node: MemberNode, watch: PoolWatch, options: ServiceOptions, feed: Feed) {
     const { clock } = options
@@ -132,6 +133,7 @@ export class NodeService {
       this.#watch.figures.block(block.transactions.length, nowMs)
       this.metrics.block(block.transactions.length, nowMs - this.#lastCommitMs)
       this.#lastCommitMs = nowMs
+      this.#hasCommitted = true
       this.#feed.add(block)
     }
   }
@@ -142,6 +144,7 @@ export class NodeService {
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
       lastCommitMs: this.#lastCommitMs,
+      hasCommitted: this.#hasCommitted,
       followers: this.#feed.followers,
     })
   }

@@ -16,16 +16,19 @@ import type { KeyValueStore } from './store.ts'
 export const signingDirectory = (dataDirectory: string): string => join(dataDirectory, 'signing')
 
 const KEY = Uint8Array.of(1)
+/** Under it, the chain that the record is of. */
+const CHAIN_KEY = Uint8Array.of(2)
 const CHECKSUM_BYTES = 32
 /** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
- * Creates the record with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
+ * Creates the record of `chainId` with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
  * STORE_OPEN_FAILED, STORE_WRITE_FAILED.
  */
 export async function createSigningRecord(
   directory: string,
+  chainId: Uint8Array,
   initial: Uint8Array,
   disk: Disk = systemDisk,
 ): Promise<void> {
@@ -38,7 +41,11 @@ export async function createSigningRecord(
     await disk.remove(draft)
     await disk.createDirectory(draft)
     store = await disk.openStore(draft, { mode: 'create' })
-    await store.batch([{ key: KEY, value: seal(initial) }], { sync: true })
+    const content = [
+      { key: CHAIN_KEY, value: chainId },
+      { key: KEY, value: seal(initial) },
+    ]
+    await store.batch(content, { sync: true })
     await store.close()
     await disk.syncDirectory(draft)
     await disk.rename(draft, directory)
@@ -51,10 +58,14 @@ export async function createSigningRecord(
 }
 
 /**
- * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_LOCKED,
- * STORE_OPEN_FAILED.
+ * Opens the record of `chainId` in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_WRONG_CHAIN (it is of
+ * another chain, and says nothing of what was signed on this one), STORE_LOCKED, STORE_OPEN_FAILED.
  */
-export async function openSigningRecord(directory: string, disk: Disk = systemDisk): Promise<SigningRecord> {
+export async function openSigningRecord(
+  directory: string,
+  chainId: Uint8Array,
+  disk: Disk = systemDisk,
+): Promise<SigningRecord> {
   await requireSigningRecord(directory, disk)
   let store: KeyValueStore
   try {
@@ -67,8 +78,14 @@ export async function openSigningRecord(directory: string, disk: Disk = systemDi
     throw error
   }
   try {
-    const sealed = readSealed(store, directory)
+    const sealed = readStored(store, KEY, directory)
     if (sealed === undefined) throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty`)
+    const chain = readStored(store, CHAIN_KEY, directory)
+    if (chain === undefined || !equalBytes(chain, chainId))
+      throw storeError(
+        'STORE_WRONG_CHAIN',
+        `the signing record in ${directory} belongs to another chain than the genesis given`,
+      )
     return new SigningRecord(store, unseal(sealed))
   } catch (error) {
     await store.close()
@@ -83,23 +100,24 @@ export async function requireSigningRecord(directory: string, disk: Disk = syste
 }
 
 /**
- * Opens the record in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is left of
- * a damaged one is kept beside it. Throws as the other two.
+ * Opens the record of `chainId` in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is
+ * left of a damaged one is kept beside it. Throws as the other two.
  */
 export async function openOrReplaceSigningRecord(
   directory: string,
+  chainId: Uint8Array,
   initial: Uint8Array,
   disk: Disk = systemDisk,
 ): Promise<SigningRecord> {
   try {
-    return await openSigningRecord(directory, disk)
+    return await openSigningRecord(directory, chainId, disk)
   } catch (error) {
     if (!isAlthingError(error, 'SIGNING_RECORD_MISSING') && !isAlthingError(error, 'SIGNING_RECORD_CORRUPT'))
       throw error
   }
   if (await disk.exists(directory)) await setAside(directory, disk)
-  await createSigningRecord(directory, initial, disk)
-  return openSigningRecord(directory, disk)
+  await createSigningRecord(directory, chainId, initial, disk)
+  return openSigningRecord(directory, chainId, disk)
 }
 
 async function setAside(directory: string, disk: Disk): Promise<void> {
@@ -112,9 +130,9 @@ async function setAside(directory: string, disk: Disk): Promise<void> {
 }
 
 /** A table that is cut short does not open, or cannot be read: for a record of one entry both are damage. */
-function readSealed(store: KeyValueStore, directory: string): Uint8Array | undefined {
+function readStored(store: KeyValueStore, key: Uint8Array, directory: string): Uint8Array | undefined {
   try {
-    return store.getSync(KEY)
+    return store.getSync(key)
   } catch (error) {
     throw storeError('SIGNING_RECORD_CORRUPT', `the signing record in ${directory} cannot be read`, error)
   }

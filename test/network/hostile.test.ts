@@ -4,6 +4,7 @@ import { encode } from 'uint8-varint'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Framed } from '../../node/network/framed.ts'
 import { exchangeHello, NETWORK_VERSION } from '../../node/network/hello.ts'
+import type { Network } from '../../node/network/network.ts'
 import {
   CHAIN,
   dial,
@@ -12,6 +13,7 @@ import {
   keyOf,
   linked,
   open,
+  type Party,
   party,
   rolesOf,
   stopAll,
@@ -132,6 +134,63 @@ describe('hostile members', () => {
     await expect.poll(() => a.network.push(keyOf(9), Uint8Array.of(1)), { timeout: 5000 }).toBe(true)
     const results = await Promise.all(Array.from({ length: 10 }, () => a.network.push(keyOf(9), body)))
     expect(results.filter((ok) => ok).length).toBeLessThanOrEqual(1)
+  })
+
+  it('network: a member that sends small messages without end → it is read at its rate, in slices, and others are heard meanwhile', async () => {
+    const roles = rolesOf(1, 2, 9)
+    const limits = { consensusFramesPerSecond: 2000, consensusFramesBurst: 3000, linkBadTicksMax: 1000 }
+    const heard = { liar: 0, other: 0, longestMs: 0 }
+    let at = performance.now()
+    const prepare = (network: Network): void =>
+      network.onMessage((peer) => {
+        heard[peer === keyOf(9) ? 'liar' : 'other']++
+        // As long as it takes to look at a message.
+        for (const end = performance.now() + 0.1; performance.now() < end; );
+      })
+    const [a, b] = await Promise.all([party(1, { roles, limits, prepare }), party(2, { roles, limits })])
+    introduce(a, b)
+    await linked(a, b)
+    const { node } = await liar(9, true)
+    const connection = await dial(node, a)
+    const framed = new Framed(await open(connection, CONSENSUS), { frameBytesMax: 1000 })
+    await exchangeHello(framed, hello, true, 5000)
+    await until(() => a.network.linkedPeers().includes(keyOf(9)), 'link up')
+    const watch = setInterval(() => {
+      heard.longestMs = Math.max(heard.longestMs, performance.now() - at - 5)
+      at = performance.now()
+    }, 5)
+    const began = performance.now()
+    const flood = new Array(2000).fill(Uint8Array.of(1, 2, 3))
+    // 60 000 messages: 6 s of looking at them, if they were all let in at once.
+    for (let i = 0; i < 30; i++) framed.writeAll(flood, 30_000).catch(() => {})
+    at = performance.now()
+    await until(() => heard.liar > 3000, 'the burst')
+    for (let i = 0; i < 10; i++) b.network.send(a.key, Uint8Array.of(7))
+    await until(() => heard.other === 10, 'the other member')
+    clearInterval(watch)
+    const seconds = (performance.now() - began) / 1000
+    expect(heard.liar).toBeLessThan(3000 + 2000 * (seconds + 0.5))
+    expect(heard.longestMs).toBeLessThan(1000)
+    expect(a.network.linkedPeers()).toContain(keyOf(9))
+  })
+
+  it('network: a member that asks on and on although it is busy → cut; one that asks a little too much is not', async () => {
+    const roles = rolesOf(1, 2, 3)
+    const limits = { excessRequestsPerSecond: 1, excessRequestsBurst: 20, penaltyPointsBurst: 50 }
+    const [a, b, c] = await Promise.all([
+      party(1, { roles, limits }),
+      party(2, { roles, limits }),
+      party(3, { roles, limits }),
+    ])
+    introduce(a, b, c)
+    await linked(a, b, c)
+    a.network.serve('rated', async (_, bytes) => bytes, { burst: 3, ratePerSecond: 0.001 })
+    const ask = (from: Party) => from.network.request(a.key, 'rated', Uint8Array.of(1)).catch(({ code }) => code)
+    for (let i = 0; i < 20; i++) await ask(c)
+    expect(await ask(c)).toBe('NETWORK_BUSY')
+    for (let i = 0; i < 60 && a.network.traffic().cuts['penalties'] === undefined; i++) await ask(b)
+    expect(a.network.traffic().cuts['penalties']).toBe(1)
+    await until(() => a.network.linkedPeers().join() === c.key, 'only the other is left')
   })
 
   it('network: gossip that is rejected again and again → its bearer is cut off', async () => {

@@ -82,7 +82,7 @@ function readRoutes(server: Server, { dependencies }: RouteContext): void {
       schema: {
         tags: ['devices'],
         operationId: 'listDeviceEvents',
-        summary: 'Lists anomaly events of a device, newest first, of one category if `type` is given',
+        summary: 'Lists anomaly events of a device, newest first, of one category if type is given',
         params: deviceParams,
         querystring: deviceEventsQuery,
         response: answers({ 200: pageSchema(deviceEventSchema, 'Events, newest first.') }, [

@@ -28,7 +28,7 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
       schema: {
         tags: ['events'],
         operationId: 'followEvents',
-        summary: 'Follows what happens, as server-sent events; resumes after Last-Event-ID (or `after`)',
+        summary: 'Follows what happens, as server-sent events; resumes after Last-Event-ID (or after)',
         querystring: Type.Object(
           { after: Type.Optional(Type.String({ maxLength: 64, examples: ['812.0'] })) },
           { additionalProperties: false },

@@ -124,7 +124,7 @@ function blockRoutes(server: Server, { dependencies }: RouteContext): void {
       schema: {
         tags: ['blocks'],
         operationId: 'getBlock',
-        summary: 'Shows a block by height or hash, or `head`',
+        summary: 'Shows a block by height or hash, or head',
         params: Type.Object({
           name: Type.String({
             pattern: `^(?:head|${HEIGHT}|[0-9a-f]{64})$`,

@@ -290,3 +290,27 @@ it('request: no Host, or an Expect that nobody knows → problem documents, like
   problem(await say('GET /v1/status HTTP/1.1\r\nhost: x\r\nexpect: miracles'), 417, 'EXPECTATION_UNKNOWN')
   expect(await say('GET /v1/status HTTP/1.0')).toMatch(/^HTTP\/1.1 200 /)
 })
+
+it('request: JSON larger than any route takes → BODY_TOO_LARGE before it is parsed, though CBOR may be larger', async () => {
+  const { ask } = await started({ bodyBytesMax: 1024 * 1024 })
+  const nested = '['.repeat(100_000) + ']'.repeat(100_000)
+  refused(await ask('/v1/devices', { method: 'POST', type: 'application/json', body: nested }), 413, 'BODY_TOO_LARGE')
+  const filled = { method: 'POST', json: { reason: 'x'.repeat(60_000) } }
+  refused(await ask('/v1/devices', filled), 400, 'REQUEST_INVALID')
+  const cbor = { method: 'POST', type: 'application/cbor', body: new Uint8Array(500_000) }
+  refused(await ask('/v1/transactions', cbor), 400, 'CBOR_MALFORMED')
+})
+
+it('request: thousands sent ahead on one connection → it closes after some of them, and others are served', async () => {
+  const { api, ask } = await started()
+  const socket = connect(Number(new URL(api.url).port), '127.0.0.1')
+  let said = ''
+  socket.setEncoding('utf8').on('data', (part) => {
+    said += part
+  })
+  const closed = new Promise<void>((done) => socket.on('error', () => {}).on('close', () => done()))
+  socket.write('GET /livez HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(20_000))
+  await closed
+  expect(said.match(/^HTTP\/1.1 200 /gm)?.length ?? 0).toBeLessThanOrEqual(256)
+  expect((await ask('/v1/status')).status).toBe(200)
+})

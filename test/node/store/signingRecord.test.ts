@@ -14,6 +14,7 @@ import {
   signingDirectory,
 } from '../../../node/store/signingRecord.ts'
 import { MemoryStore } from '../../contract/memoryStore.ts'
+import { CHAIN_ID } from './fixture.ts'
 
 let data: string
 beforeEach(async () => {
@@ -26,15 +27,15 @@ const b = (...values: number[]): Uint8Array => Uint8Array.from(values)
 describe('signing record', () => {
   it('signing record: what was written last is read, also after reopening', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(1))
-    const record = await openSigningRecord(directory)
+    await createSigningRecord(directory, CHAIN_ID, b(1))
+    const record = await openSigningRecord(directory, CHAIN_ID)
     expect(record.read()).toEqual(b(1))
     const bytes = b(2, 3)
     await record.write(bytes)
     bytes[0] = 99
     expect(record.read()).toEqual(b(2, 3))
     await record.close()
-    const again = await openSigningRecord(directory)
+    const again = await openSigningRecord(directory, CHAIN_ID)
     expect(again.read()).toEqual(b(2, 3))
     await again.close()
   })
@@ -42,64 +43,80 @@ describe('signing record', () => {
   it('signing record: missing → SIGNING_RECORD_MISSING, and nothing is created', async () => {
     const directory = signingDirectory(data)
     const refused = { code: 'SIGNING_RECORD_MISSING', exitCode: 78 }
-    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject(refused)
     expect(await readdir(data)).toEqual([])
     await mkdir(directory)
-    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject(refused)
     expect((await readdir(directory)).filter((name) => name === 'CURRENT')).toEqual([])
     const empty = await openLevel(directory, { mode: 'createOrOpen' })
     await empty.close()
-    await expect(openSigningRecord(directory)).rejects.toMatchObject(refused)
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject(refused)
+  })
+
+  it('signing record: of another chain → STORE_WRONG_CHAIN, also to one that recovers, and it stays', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, new Uint8Array(32).fill(9), b(1))
+    const refused = { code: 'STORE_WRONG_CHAIN', exitCode: 78 }
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject(refused)
+    await expect(openOrReplaceSigningRecord(directory, CHAIN_ID, b(2))).rejects.toMatchObject(refused)
+    const kept = await openSigningRecord(directory, new Uint8Array(32).fill(9))
+    expect(kept.read()).toEqual(b(1))
+    await kept.close()
   })
 
   it('signing record: created twice → SIGNING_RECORD_EXISTS, the first stays', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(1))
-    await expect(createSigningRecord(directory, b(2))).rejects.toMatchObject({ code: 'SIGNING_RECORD_EXISTS' })
-    const record = await openSigningRecord(directory)
+    await createSigningRecord(directory, CHAIN_ID, b(1))
+    await expect(createSigningRecord(directory, CHAIN_ID, b(2))).rejects.toMatchObject({
+      code: 'SIGNING_RECORD_EXISTS',
+    })
+    const record = await openSigningRecord(directory, CHAIN_ID)
     expect(record.read()).toEqual(b(1))
     await record.close()
   })
 
   it('signing record: content that is not what was written → SIGNING_RECORD_CORRUPT', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(1))
+    await createSigningRecord(directory, CHAIN_ID, b(1))
     const store = await openLevel(directory, { mode: 'open' })
     await store.batch([{ key: b(1), value: new Uint8Array(40) }], { sync: true })
     await store.close()
-    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT', exitCode: 65 })
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject({
+      code: 'SIGNING_RECORD_CORRUPT',
+      exitCode: 65,
+    })
   })
 
   it('signing record: a damaged manifest → SIGNING_RECORD_CORRUPT', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(1))
+    await createSigningRecord(directory, CHAIN_ID, b(1))
     const manifest = (await readdir(directory)).find((name) => name.startsWith('MANIFEST')) as string
     await truncate(join(directory, manifest), 3)
-    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
     await rm(join(directory, manifest))
-    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
   })
 
   it('signing record: a table that is cut short → SIGNING_RECORD_CORRUPT', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(1))
+    await createSigningRecord(directory, CHAIN_ID, b(1))
     // Opening writes what the log holds into a table.
-    await (await openSigningRecord(directory)).close()
+    await (await openSigningRecord(directory, CHAIN_ID)).close()
     const table = (await readdir(directory)).find((name) => name.endsWith('.ldb')) as string
     await truncate(join(directory, table), 10)
-    await expect(openSigningRecord(directory)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
+    await expect(openSigningRecord(directory, CHAIN_ID)).rejects.toMatchObject({ code: 'SIGNING_RECORD_CORRUPT' })
   })
 
   it('signing record: one that is damaged or empty is replaced for a member that recovers, and kept beside it; a good one stays', async () => {
     const directory = signingDirectory(data)
     await mkdir(directory)
-    await (await openOrReplaceSigningRecord(directory, b(1))).close()
+    await (await openOrReplaceSigningRecord(directory, CHAIN_ID, b(1))).close()
     const manifest = (await readdir(directory)).find((name) => name.startsWith('MANIFEST')) as string
     await truncate(join(directory, manifest), 3)
-    const second = await openOrReplaceSigningRecord(directory, b(2))
+    const second = await openOrReplaceSigningRecord(directory, CHAIN_ID, b(2))
     expect(second.read()).toEqual(b(2))
     await second.close()
-    const third = await openOrReplaceSigningRecord(directory, b(3))
+    const third = await openOrReplaceSigningRecord(directory, CHAIN_ID, b(3))
     expect(third.read()).toEqual(b(2))
     await third.close()
     expect((await readdir(data)).filter((name) => name.startsWith('signing.lost-'))).toHaveLength(2)
@@ -108,7 +125,7 @@ describe('signing record', () => {
   it('signing record: what a process left that was killed while it created one is no record, and in nobody’s way', async () => {
     const directory = signingDirectory(data)
     await (await openLevel(`${directory}.new`, { mode: 'create' })).close()
-    await createSigningRecord(directory, b(1))
+    await createSigningRecord(directory, CHAIN_ID, b(1))
     expect(await readdir(data)).toEqual(['signing'])
   })
 
@@ -134,7 +151,7 @@ describe('signing record', () => {
 
   it('signing record: a process killed while it writes leaves a record it wrote, none older than the last it acknowledged', async () => {
     const directory = signingDirectory(data)
-    await createSigningRecord(directory, b(0, 0))
+    await createSigningRecord(directory, CHAIN_ID, b(0, 0))
     const child = spawn(process.execPath, [fileURLToPath(new URL('./signingWriter.ts', import.meta.url)), directory], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -146,7 +163,7 @@ describe('signing record', () => {
     const gone = child.exitCode === null ? once(child, 'exit') : undefined
     child.kill('SIGKILL')
     await gone
-    const record = await openSigningRecord(directory)
+    const record = await openSigningRecord(directory, CHAIN_ID)
     const [high, low] = record.read() as unknown as [number, number]
     expect(high * 256 + low).toBeGreaterThanOrEqual(acknowledged)
     await record.close()
