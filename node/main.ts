@@ -185,6 +185,8 @@ export class MemberNode {
     const roster = new Roster(() => clock.now())
     const named = options.peers.map(({ member }) => member).filter((member) => isPeerKey(member))
     const door = new Door(publicKey, state, named)
+    // Before anybody can knock.
+    door.entered(executor.era.memberSet, executor.era.members, [])
     const membersOf = (set: MemberSet): MemberAddresses[] => memberAddresses(set, options.peers, state, publicKey)
     const network = await platform.createNetwork(
       {
@@ -218,7 +220,8 @@ export class MemberNode {
         publish: (topic, piece) => network.publish(topic, piece, eras.present.keys.length - 1),
         arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
-        isBusy: () => congestion.isHigh,
+        // What a node took that is no member would go nowhere.
+        isBusy: () => congestion.isHigh || eras.present.me < 0,
         pace,
       },
     )
@@ -276,9 +279,9 @@ export class MemberNode {
           memberSet.members.map(({ name }, i) => ({ name, publicKey: keys[i] as string })),
           me,
         )
-        door.entered(memberSet, ledger.members, before?.keys ?? [])
         sayWhere(log, publicKey, ledger, me, before)
         if (before === null) return
+        door.entered(memberSet, ledger.members, before.keys)
         handing.eraBegan()
         network.setMembers(membersOf(memberSet))
         network.enforceRoles()

@@ -2,12 +2,26 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../node/clock.ts'
 import { installNativePrimitives } from '../../../node/crypto/native.ts'
+import { erasAnswer, erasQuestion } from '../../../node/light/messages.ts'
 import { Questions } from '../../../node/light/questions.ts'
 import { toHex } from '../../../protocol/bytes.ts'
+import { decodeAs, encodeAs } from '../../../protocol/codec.ts'
 import { parseProof, verifyProof } from '../../../protocol/proof.ts'
 import { VERDICTS } from '../../../protocol/verdict.ts'
 import { address, key, registration, report } from '../../protocol/kinds/consortium.ts'
-import { build, CHAIN_ID, certify, GENESIS, grow, type Node, open, put, signed } from '../executor/world.ts'
+import {
+  adding,
+  build,
+  CHAIN_ID,
+  certify,
+  endEra,
+  GENESIS,
+  grow,
+  type Node,
+  open,
+  put,
+  signed,
+} from '../executor/world.ts'
 
 installNativePrimitives()
 const peer = toHex(key(21))
@@ -178,5 +192,20 @@ describe('receipt', () => {
       },
     })
     expect(await pruned.receipt(peer, own.transaction.id)).toEqual({ code: 'LIGHT_PRUNED', proof: null })
+  })
+})
+
+describe('eras', () => {
+  it('how an era ended, and those after it; none while it lasts, or where nothing is named', async () => {
+    const ask = (data: Uint8Array) => decodeAs(erasAnswer, questions().eras(data))
+    const era = (number: number) => encodeAs(erasQuestion, number)
+    expect(ask(era(0))).toEqual([])
+    await endEra(node, adding(5))
+    await endEra(node, adding(6), [1, 2, 3, 4, 5])
+    expect(ask(era(0))).toHaveLength(2)
+    expect(ask(era(1))).toEqual(ask(era(0)).slice(1))
+    expect(ask(era(2))).toEqual([])
+    expect(ask(era(Number.MAX_SAFE_INTEGER))).toEqual([])
+    expect(ask(Uint8Array.of(1, 2, 3))).toEqual([])
   })
 })

@@ -95,6 +95,22 @@ describe('members', () => {
     expect(links.inTurn().map(({ name }) => name)).toEqual(['a'])
   })
 
+  it('a member with another key is subscribed to under that one, and the subscription under the old one ends', async () => {
+    const links = start(['a', 'b'])
+    await opened(2)
+    const open = openings[0]?.accept()
+    await until(() => ups === 1, 'a is up')
+    links.rename('a', 'a2')
+    links.rename('b', 'b')
+    expect(open?.closed).toBe(true)
+    await opened(3)
+    expect(openings[2]?.peer).toBe('a2')
+    openings[2]?.accept()
+    await until(() => ups === 2, 'a is up again')
+    expect(links.inTurn()).toMatchObject([{ name: 'a', publicKey: 'a2' }])
+    expect(await links.ask({ name: 'a', publicKey: 'a' }, 'state', new Uint8Array())).toBeUndefined()
+  })
+
   it('they take turns', async () => {
     const links = start(['a', 'b', 'c'])
     await opened(3)
