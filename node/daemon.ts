@@ -44,22 +44,33 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   endOnBugs(log)
   const end = Promise.withResolvers<void>()
   listenForTheEnd(log, end, options.aliveWhile)
-  const parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer } = {}
-  try {
-    await startParts(options, log, end, parts)
-    await end.promise
-  } finally {
-    await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
+  // A lost record is recovered from once; after that the record says how far that is.
+  for (let recover = options.recover; ; recover = false) {
+    const again = Promise.withResolvers<'again'>()
+    const parts: Parts = {}
+    try {
+      await startParts(
+        { ...options, recover },
+        log,
+        { fatal: end.reject, restart: () => again.resolve('again') },
+        parts,
+      )
+      if ((await Promise.race([end.promise, again.promise])) !== 'again') break
+    } finally {
+      await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
+    }
   }
   log.info('stopped')
   return 0
 }
 
+type Parts = { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer }
+
 async function startParts(
   options: DaemonOptions,
   log: Logger,
-  end: PromiseWithResolvers<void>,
-  parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
+  { fatal, restart }: { fatal: (error: unknown) => void; restart: () => void },
+  parts: Parts,
 ): Promise<void> {
   const { config, genesis, key, dataDirectory } = options
   const { network, api, pool, store } = config
@@ -79,9 +90,15 @@ async function startParts(
     },
     diskFreeBytesMin: store.diskFreeBytesMin,
     recover: options.recover,
+    ledger: {
+      keep: { blocks: config.ledger.keepBlocks, hours: config.ledger.keepHours },
+      snapshotBlocks: config.ledger.snapshotBlocks,
+      join: config.ledger.join,
+    },
     poolObserver: watch,
     log,
-    fatal: (error) => end.reject(error),
+    fatal,
+    restart,
   })
   parts.node = node
   const signingKeys = new Map(
@@ -126,10 +143,7 @@ async function startParts(
   })
 }
 
-async function stopParts(
-  home: string,
-  { node, service, api, metrics }: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
-): Promise<void> {
+async function stopParts(home: string, { node, service, api, metrics }: Parts): Promise<void> {
   await rm(runFile(home), { force: true })
   await api?.close()
   await metrics?.close()

@@ -3,15 +3,16 @@
  * Invariants: a signing record is made by `init` or `recover` and never silently again (agreement.md §6); a ledger may be fetched anew from the
  * other members, a signing record may not.
  */
+import { rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equalBytes } from '../protocol/bytes.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
 import { installNativePrimitives } from './crypto/native.ts'
-import { createDirectory } from './directory.ts'
+import { createDirectory, syncDirectory } from './directory.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
 import { initializeLedger } from './executor/genesisState.ts'
+import { stateRootOf } from './executor/opening.ts'
 import type { NetworkLog } from './network/network.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { openLevel } from './store/level.ts'
@@ -25,6 +26,9 @@ import {
 import type { KeyValueStore } from './store/store.ts'
 
 const ledgerDirectory = (dataDirectory: string): string => join(dataDirectory, 'ledger')
+
+/** Buffer and cache of databases that are written once and read now and then. */
+const SMALL_BUFFER_BYTES = 4 * 1024 * 1024
 
 /** What a signing record holds while its member has to recover: a crash in the middle must not make it look like one that never signed. */
 const RECOVERING = Uint8Array.of(0xff)
@@ -68,12 +72,7 @@ export async function checkDataDirectory(
         if (typeof transactions === 'string') throw new Error(transactions)
         return transactions.map(idOf)
       },
-      async stateRootOf(leaves) {
-        const tree = new StateTree()
-        const all: StateLeaf[] = []
-        for await (const leaf of leaves) all.push(leaf)
-        return tree.rootHash(tree.build(all))
-      },
+      stateRootOf,
     })
     return { height: ledger.committedHeight, problems }
   } finally {
@@ -87,6 +86,55 @@ export const openRecord = (dataDirectory: string, recover: boolean): Promise<Sig
     ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING)
     : openSigningRecord(signingDirectory(dataDirectory))
 
+/** Folder of the snapshots that a member has made. */
+export const snapshotsDirectory = (dataDirectory: string): string => join(dataDirectory, 'snapshots')
+
+/** Opens the database of one snapshot. As `openLevel`. */
+export const openSnapshot = (location: string, mode: 'create' | 'open'): Promise<KeyValueStore> =>
+  openLevel(location, { mode, writeBufferBytes: SMALL_BUFFER_BYTES, cacheBytes: SMALL_BUFFER_BYTES })
+
+/** The ledger that is built by a snapshot beside the other one; `anew` removes what there is of it. */
+export async function openStaging(dataDirectory: string, anew: boolean): Promise<KeyValueStore> {
+  const location = join(dataDirectory, 'ledger.joining')
+  if (anew) await rm(location, { recursive: true, force: true })
+  return openLevel(location, { mode: 'createOrOpen' })
+}
+
+/** Gives a ledger that is whole the name by which `openMemberLedger` takes it in the place of the other one. */
+export async function settleStaging(dataDirectory: string): Promise<void> {
+  await rename(join(dataDirectory, 'ledger.joining'), join(dataDirectory, 'ledger.joined'))
+  await syncDirectory(dataDirectory)
+}
+
+/**
+ * Puts a ledger that came by a snapshot in the place of the one that was behind. That one is removed if it held no block; else it is kept
+ * beside it, for it may be the only one with the oldest blocks. A crash at any step leaves what the next start goes on with.
+ */
+async function takeJoinedLedger(genesis: Genesis, directory: string, log: Pick<NetworkLog, 'warn'>): Promise<void> {
+  const joined = join(directory, 'ledger.joined')
+  const location = ledgerDirectory(directory)
+  if (!(await isThere(joined))) return
+  if (await isThere(location)) {
+    const store = await openLevel(location, { mode: 'open' })
+    const height = isEmptyStore(store) ? 0 : openLedger(store, { chainId: chainIdOf(genesis) }).committedHeight
+    await store.close()
+    const kept = `${location}.before-${height}`
+    if (height === 0) await rm(location, { recursive: true })
+    else {
+      await rename(location, kept)
+      log.warn({ kept }, 'the ledger that was behind is kept; remove it if nobody needs its oldest blocks')
+    }
+  }
+  await rename(joined, location)
+  await syncDirectory(directory)
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(
   genesis: Genesis,
@@ -96,6 +144,7 @@ export async function openMemberLedger(
 ): Promise<LedgerStore> {
   const location = ledgerDirectory(directory)
   const opening = { chainId: chainIdOf(genesis), directory, freeBytesMin }
+  await takeJoinedLedger(genesis, directory, log)
   let store: KeyValueStore
   try {
     store = await openLevel(location, { mode: 'open' })

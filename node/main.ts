@@ -22,7 +22,15 @@ import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { SignaturePool } from './crypto/pool.ts'
-import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
+import {
+  isRecovering,
+  openMemberLedger,
+  openRecord,
+  openSnapshot,
+  openStaging,
+  settleStaging,
+  snapshotsDirectory,
+} from './dataDirectory.ts'
 import { createDirectory } from './directory.ts'
 import { AlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
@@ -36,6 +44,7 @@ import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
+import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
 import { breathe } from './steps.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import { type DirectoryLock, lockDirectory } from './store/lock.ts'
@@ -60,6 +69,8 @@ export type MemberOptions = {
   /** Bounds of the network other than its defaults. */
   readonly networkLimits?: Partial<NetworkLimits>
   readonly diskFreeBytesMin: number
+  /** How much of the past is kept, and how an empty ledger is filled. */
+  readonly ledger: Omit<GrowthOptions, 'snapshotsDirectory'>
   /** Start without a signing record (agreement.md §6). */
   readonly recover: boolean
   /** Hears how transactions leave the pool. */
@@ -67,6 +78,8 @@ export type MemberOptions = {
   readonly log: NodeLog
   /** Called once, when the node cannot go on. */
   readonly fatal: (error: unknown) => void
+  /** Called once, when another ledger stands ready: the node is to be stopped and started again on the same directory. */
+  readonly restart: () => void
 }
 
 type Parts = {
@@ -75,6 +88,7 @@ type Parts = {
   readonly ledger: LedgerStore
   readonly signatures: SignaturePool
   readonly blocks: Blocks
+  readonly growth: Growth
   readonly handing: Handing
   readonly congestion: Congestion
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
@@ -253,7 +267,27 @@ export class MemberNode {
         log,
         committed: (committed, view) => node.#committed(committed, view),
         evidence: (evidence) => node.#remember(evidence),
+        async join() {
+          if (!(await growth.join())) return false
+          log.info({}, 'starting again with the ledger that came by the snapshot')
+          options.restart()
+          return true
+        },
       },
+    )
+    const growth = opened.add(
+      await Growth.open(
+        { ...options.ledger, snapshotsDirectory: snapshotsDirectory(dataDirectory) },
+        {
+          ...{ ledger, executor, network, clock, chainId, memberSet, log, fatal: options.fatal },
+          memberSetOf: ({ header }) => (header.era === 0 ? memberSet : undefined),
+          openStore: openSnapshot,
+          openStaging: (anew) => openStaging(dataDirectory, anew),
+          settle: () => settleStaging(dataDirectory),
+          signers: (transactions) => intake.signers(transactions),
+        },
+      ),
+      (it) => it.stop(),
     )
     const initial = stateAtStart(
       era,
@@ -305,7 +339,7 @@ export class MemberNode {
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, driver, me },
       {
-        ...{ lock, record, ledger, signatures, blocks, handing, congestion },
+        ...{ lock, record, ledger, signatures, blocks, growth, handing, congestion },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -351,6 +385,11 @@ export class MemberNode {
     return { bodiesFetched, diskFull }
   }
 
+  /** What is held of the past, and how far joining by a snapshot is. */
+  get growth(): GrowthFigures {
+    return this.#parts.growth.figures
+  }
+
   /** Calls `listener` after each commit, in order. */
   onCommitted(listener: (blocks: readonly CommittedBlock[]) => void): void {
     this.#listeners.add(listener)
@@ -358,6 +397,7 @@ export class MemberNode {
 
   #committed(blocks: readonly CommittedBlock[], view: number | null): void {
     if (view !== null) this.#parts.handing.included(view, this.#parts.newestSeenAt())
+    this.#parts.growth.committed()
     for (const listener of this.#listeners) listener(blocks)
   }
 
@@ -373,13 +413,14 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, blocks, handing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, blocks, growth, handing, congestion } = this.#parts
     handing.stop()
     congestion.stop()
     this.intake.stop()
     this.driver.stop()
     blocks.stop()
     await this.network.stop()
+    await growth.stop()
     await signatures.close()
     await record.close()
     await ledger.close()

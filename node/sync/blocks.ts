@@ -51,10 +51,15 @@ export type BlocksDependencies = {
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
   committed(blocks: readonly CommittedBlock[], view: number | null): void
   evidence(evidence: Evidence): void
+  /** Joins by a snapshot where that is worth it; true once this node is to start again with another ledger. */
+  join(): Promise<boolean>
 }
 
 /** Between two attempts to write a block to a full disk. */
 const DISK_RETRY_MS = 1000
+/** Blocks that a ledger is behind before snapshots are asked for, and how long nobody must have the next block, ms, before they are. */
+const JOIN_BEHIND_MIN = 50
+const JOIN_RETRY_MS = 10_000
 /** Rounds of asking for headers at heights that the chain has passed. */
 const PASSED_ROUNDS_MAX = 20
 /** Carries out the duties for one era. */
@@ -258,7 +263,14 @@ export class Blocks implements BlockDuties {
   async #catchUpLoop(): Promise<void> {
     const { executor, log } = this.#deps
     log.info({ from: executor.head.height, to: this.#target }, 'catching up')
+    let joinAt =
+      this.#target - executor.head.height > JOIN_BEHIND_MIN ? 0 : this.#deps.clock.monotonic() + JOIN_RETRY_MS
     while (executor.head.height < this.#target && !this.#stopped) {
+      if (joinAt <= this.#deps.clock.monotonic()) {
+        // Also later on, while nobody gives the next block: all may have dropped it.
+        if (await this.#joined()) return
+        joinAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
+      }
       let moved = false
       for (const from of this.#others()) {
         const before = executor.head.height
@@ -266,7 +278,20 @@ export class Blocks implements BlockDuties {
         moved ||= executor.head.height > before
         if (executor.head.height >= this.#target) break
       }
-      if (!moved) await this.#pause(RETRY_MS)
+      if (moved) joinAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
+      else await this.#pause(RETRY_MS)
+    }
+  }
+
+  /** Whether another ledger stands ready; then nothing more is committed to this one. */
+  async #joined(): Promise<boolean> {
+    try {
+      if (!(await this.#deps.join())) return false
+      this.stop()
+      return true
+    } catch (error) {
+      this.#deps.log.warn({ error: String(error) }, 'joining by a snapshot broke off')
+      return false
     }
   }
 

@@ -187,6 +187,10 @@ export class FakeNode implements ApiDependencies {
       .sort((a, b) => b.sequence - a.sequence)
       .slice(0, limit)
   }
+  held(): { firstHeight: number; firstBody: number } {
+    return { firstHeight: 1, firstBody: 1 }
+  }
+
   async transactionProof(id: string) {
     return this.known.has(id) ? `${JSON.stringify({ proves: 'transaction', id })}\n` : undefined
   }

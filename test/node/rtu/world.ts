@@ -89,6 +89,8 @@ export class Member {
       addresses: seeds.map(({ node }) => ({ publicKey: node.network.publicKey, addresses: node.network.addresses() })),
       pool: { bytesMax: 16_000_000, countMax: 20_000 },
       diskFreeBytesMin: 0,
+      ledger: { keep: { blocks: 0, hours: 0 }, snapshotBlocks: 0, join: 'snapshot' },
+      restart() {},
       recover: false,
       log: silent,
       fatal: (error) => {

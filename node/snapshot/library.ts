@@ -1,0 +1,250 @@
+/**
+ * The snapshots that a member has made and serves. Stage: BKVS → a member that joins.
+ * Each is a database of its own beside the ledger: `snapshots/<height>`, the entries in the order of their key hashes, and the manifest.
+ * Invariants: a snapshot is the state of exactly one committed height, whatever is committed while it is written; it is under its name only once
+ * it is whole; making one takes a small share of the process; `keptMax` of them at most.
+ */
+import { readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { concat, equalBytes, toHex } from '../../protocol/bytes.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
+import { sha3 } from '../../protocol/crypto.ts'
+import { frontierAt } from '../../protocol/history.ts'
+import { valueHashOf } from '../../protocol/state/entry.ts'
+import { rootOfSubtrees, type StateSubtree, subtreeOf } from '../../protocol/state/subtrees.ts'
+import type { Clock } from '../clock.ts'
+import { createDirectory, syncDirectory } from '../directory.ts'
+import type { LedgerStore } from '../store/ledgerStore.ts'
+import { replaySince } from '../store/replayWindow.ts'
+import type { KeyValueStore, StoreEntry, StoreOperation } from '../store/store.ts'
+import {
+  type ChunkEntry,
+  chunkCodec,
+  chunkEntryCodec,
+  depthFor,
+  encodeChunkEntry,
+  type Manifest,
+  manifestCodec,
+  packSubtrees,
+  SNAPSHOT_LIMITS,
+} from './manifest.ts'
+
+/** What a library works with. */
+export type LibraryDependencies = {
+  readonly ledger: LedgerStore
+  readonly clock: Pick<Clock, 'after'>
+  readonly openStore: (location: string, mode: 'create' | 'open') => Promise<KeyValueStore>
+  readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
+}
+
+/** Entries and bytes written in one batch, and the pause after it: about a tenth of the process. */
+const BATCH_ENTRIES = 500
+const BATCH_BYTES = 256 * 1024
+const PAUSE_MS = 20
+
+const MANIFEST_KEY = Uint8Array.of(0)
+const ENTRY = Uint8Array.of(1)
+
+type Snapshot = { readonly store: KeyValueStore; readonly manifest: Manifest; readonly bytes: Uint8Array }
+
+/** Snapshots of one ledger. */
+export class SnapshotLibrary {
+  readonly #directory: string
+  readonly #everyBlocks: number
+  readonly #deps: LibraryDependencies
+  readonly #held = new Map<number, Snapshot>()
+  #making: Promise<void> | undefined
+  #stopped = false
+
+  private constructor(directory: string, everyBlocks: number, deps: LibraryDependencies) {
+    this.#directory = directory
+    this.#everyBlocks = everyBlocks
+    this.#deps = deps
+  }
+
+  /** Opens the snapshots in `directory`; one will be made at each height that `everyBlocks` divides, none if it is 0. */
+  static async open(directory: string, everyBlocks: number, deps: LibraryDependencies): Promise<SnapshotLibrary> {
+    const library = new SnapshotLibrary(directory, everyBlocks, deps)
+    await createDirectory(directory)
+    for (const name of await readdir(directory)) {
+      // What is not under its own name was not finished.
+      if (/^\d{1,15}$/.test(name)) await library.#hold(Number(name))
+      else await rm(join(directory, name), { recursive: true, force: true })
+    }
+    await library.#dropOld()
+    deps.ledger.onDurable((height) => library.#durable(height))
+    return library
+  }
+
+  /** Heights of the snapshots, ascending. */
+  get heights(): readonly number[] {
+    return [...this.#held.keys()].sort((a, b) => a - b)
+  }
+
+  /** Bodies from this height on are needed by those who join from a snapshot; infinite without one. */
+  get keepFrom(): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...[...this.#held.values()].map(({ manifest }) => manifest.firstHeight))
+  }
+
+  /** Encoding of the manifest of the snapshot at `height`. */
+  manifest(height: number): Uint8Array | undefined {
+    return this.#held.get(height)?.bytes
+  }
+
+  /** Encoding of a chunk; undefined where there is none. */
+  async chunk(height: number, part: number): Promise<Uint8Array | undefined> {
+    const snapshot = this.#held.get(height)
+    if (snapshot === undefined || part >= 2 ** snapshot.manifest.depth) return undefined
+    const items: Uint8Array[] = []
+    for await (const [, item] of snapshot.store.iterate(partRange(part, snapshot.manifest.depth))) items.push(item)
+    return encodeAs(chunkCodec, items)
+  }
+
+  /** Resolves when no snapshot is being made. */
+  async settled(): Promise<void> {
+    await this.#making
+  }
+
+  /** Gives up what is being made and closes all. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#making
+    for (const { store } of this.#held.values()) await store.close()
+    this.#held.clear()
+  }
+
+  // In the very step in which the height became durable: the walk that begins here sees exactly its state.
+  #durable(height: number): void {
+    if (this.#everyBlocks === 0 || height % this.#everyBlocks !== 0 || this.#making !== undefined || this.#stopped)
+      return
+    this.#making = this.#make(height, this.#deps.ledger.entries())
+      .catch((error) => this.#deps.log.warn({ error, height }, 'no snapshot was made'))
+      .finally(() => {
+        this.#making = undefined
+      })
+  }
+
+  async #make(height: number, walk: AsyncIterator<StoreEntry>): Promise<void> {
+    const { openStore, log } = this.#deps
+    const draft = join(this.#directory, `${height}.new`)
+    const beganAt = performance.now()
+    await rm(draft, { recursive: true, force: true })
+    const store = await openStore(draft, 'create')
+    let manifest: Manifest | undefined
+    try {
+      const { entries, bytes } = await this.#copy(walk, store)
+      manifest = this.#stopped ? undefined : await this.#manifestOf(height, entries, depthFor(bytes), store)
+      if (manifest !== undefined)
+        await store.batch([{ key: MANIFEST_KEY, value: encodeAs(manifestCodec, manifest) }], { sync: true })
+    } finally {
+      await walk.return?.()
+      await store.close()
+      if (manifest === undefined) await rm(draft, { recursive: true, force: true })
+    }
+    if (manifest === undefined) return
+    await rename(draft, join(this.#directory, `${height}`))
+    await syncDirectory(this.#directory)
+    await this.#hold(height)
+    await this.#dropOld()
+    const { entries, depth } = manifest
+    log.info(
+      { height, entries, chunks: 2 ** depth, ms: Math.round(performance.now() - beganAt) },
+      'a snapshot was made',
+    )
+  }
+
+  /** Writes all entries of the walk in the order of their key hashes. */
+  async #copy(walk: AsyncIterator<StoreEntry>, store: KeyValueStore): Promise<{ entries: number; bytes: number }> {
+    let entries = 0
+    let bytes = 0
+    let batch: StoreOperation[] = []
+    let batchBytes = 0
+    for (let next = await walk.next(); next.done !== true && !this.#stopped; next = await walk.next()) {
+      const [key, entry] = next.value
+      const value = encodeChunkEntry(key, entry)
+      batch.push({ key: concat(ENTRY, sha3(key)), value })
+      batchBytes += value.length
+      entries++
+      if (batch.length < BATCH_ENTRIES && batchBytes < BATCH_BYTES) continue
+      await store.batch(batch, { sync: false })
+      bytes += batchBytes
+      batch = []
+      batchBytes = 0
+      await this.#pause()
+    }
+    await store.batch(batch, { sync: false })
+    return { entries, bytes: bytes + batchBytes }
+  }
+
+  /** The manifest over what `store` holds; undefined where the block has no certificate of its own, or a part is too large to be sent. */
+  async #manifestOf(
+    height: number,
+    entries: number,
+    depth: number,
+    store: KeyValueStore,
+  ): Promise<Manifest | undefined> {
+    const { ledger, log } = this.#deps
+    const parts: StateSubtree[] = []
+    for (let part = 0; part < 2 ** depth && !this.#stopped; part++) {
+      const leaves: Pick<ChunkEntry, 'keyHash' | 'valueHash'>[] = []
+      let bytes = 0
+      for await (const [key, item] of store.iterate(partRange(part, depth))) {
+        leaves.push({ keyHash: key.subarray(1), valueHash: valueHashOf(decodeAs(chunkEntryCodec, item).entry) })
+        bytes += item.length + 8
+      }
+      if (bytes > SNAPSHOT_LIMITS.chunkBytesMax) {
+        log.warn({ height, part, bytes }, 'no snapshot was made: a part is too large to be sent')
+        return undefined
+      }
+      parts.push(subtreeOf(leaves, depth, part) as StateSubtree)
+      await this.#pause()
+    }
+    const sealed = ledger.header(height)
+    const certificate = ledger.certificate(height)
+    if (this.#stopped || sealed === undefined || certificate === undefined) return undefined
+    if (!equalBytes(rootOfSubtrees(parts), sealed.header.stateRoot))
+      throw new Error(`the state of height ${height} does not have the root ${toHex(sealed.header.stateRoot)}`)
+    let firstHeight = height
+    const since = replaySince(sealed.header.time)
+    while (firstHeight > ledger.firstHeight && (ledger.header(firstHeight)?.header.time ?? 0) >= since) firstHeight--
+    const { peaks } = frontierAt(firstHeight, (level, index) => ledger.historyNode(level, index))
+    return { header: sealed.bytes, certificate, entries, depth, subtrees: packSubtrees(parts), firstHeight, peaks }
+  }
+
+  async #hold(height: number): Promise<void> {
+    const location = join(this.#directory, `${height}`)
+    try {
+      const store = await this.#deps.openStore(location, 'open')
+      const bytes = store.getSync(MANIFEST_KEY)
+      if (bytes === undefined) throw new Error('it has no manifest')
+      this.#held.set(height, { store, bytes, manifest: decodeAs(manifestCodec, bytes) })
+    } catch (error) {
+      // It can be made again; nothing rests on it.
+      this.#deps.log.warn({ error, location }, 'a snapshot that cannot be read is removed')
+      await rm(location, { recursive: true, force: true })
+    }
+  }
+
+  async #dropOld(): Promise<void> {
+    for (const height of this.heights.slice(0, -SNAPSHOT_LIMITS.keptMax)) {
+      const { store } = this.#held.get(height) as Snapshot
+      this.#held.delete(height)
+      await store.close()
+      await rm(join(this.#directory, `${height}`), { recursive: true, force: true })
+    }
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#deps.clock.after(PAUSE_MS, resolve))
+  }
+}
+
+/** Range of the entries of a part: their key hashes begin with its bits. */
+function partRange(part: number, depth: number): { gte: Uint8Array; lt: Uint8Array } {
+  const prefix = (number: number): Uint8Array => {
+    const bits = depth === 0 ? number * 65_536 : number << (16 - depth)
+    // The end of the last part is the first key that is no entry.
+    return bits >= 65_536 ? Uint8Array.of(2) : Uint8Array.of(1, bits >>> 8, bits & 255)
+  }
+  return { gte: prefix(part), lt: prefix(part + 1) }
+}
