@@ -16,7 +16,7 @@ import { systemClock } from './clock.ts'
 import type { NodeKey } from './crypto/keys.ts'
 import { AlthingError } from './errors.ts'
 import { MemberNode } from './main.ts'
-import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from './process.ts'
+import { createLogger, endOnBugs, listenForTheEnd, RecentLog, stopWithin } from './process.ts'
 import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
 import { NodeService, PoolWatch } from './service/service.ts'
 
@@ -40,7 +40,8 @@ const STOP_MS_MAX = 10_000
 
 /** Runs a daemon until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const log = await createLogger(options.config.log, options.config.node.name)
+  const recent = new RecentLog()
+  const log = await createLogger(options.config.log, options.config.node.name, recent)
   endOnBugs(log)
   const end = Promise.withResolvers<void>()
   listenForTheEnd(log, end, options.aliveWhile)
@@ -49,12 +50,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const again = Promise.withResolvers<'again'>()
     const parts: Parts = {}
     try {
-      await startParts(
-        { ...options, recover },
-        log,
-        { fatal: end.reject, restart: () => again.resolve('again') },
-        parts,
-      )
+      const ends = { fatal: end.reject, restart: () => again.resolve('again') }
+      await startParts({ ...options, recover }, log, recent, ends, parts)
       if ((await Promise.race([end.promise, again.promise])) !== 'again') break
     } finally {
       await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
@@ -69,6 +66,7 @@ type Parts = { node?: MemberNode; service?: NodeService; api?: Api; metrics?: Me
 async function startParts(
   options: DaemonOptions,
   log: Logger,
+  recent: RecentLog,
   { fatal, restart }: { fatal: (error: unknown) => void; restart: () => void },
   parts: Parts,
 ): Promise<void> {
@@ -111,6 +109,7 @@ async function startParts(
     clock: systemClock,
     signingKeys,
     disk: { directory: dataDirectory, freeBytesMin: store.diskFreeBytesMin },
+    recentLog: () => recent.lines,
   })
   parts.service = service
   parts.api = createApi(

@@ -34,6 +34,21 @@ export const FAILURES = {
     'Make one with: openssl rand -hex 32',
   ),
 
+  // Backups (node/backup).
+  BACKUP_EXISTS: failure(74, 'There is a file of that name; no backup is overwritten.', 'Choose another name.'),
+  BACKUP_MALFORMED: failure(
+    65,
+    'The file is no whole backup: it was cut, changed, or never was one.',
+    'Take another backup. Without one, an empty ledger is filled by the other members: `althing start --recover`.',
+  ),
+
+  // Inspecting (node/inspect).
+  INSPECT_READ_ONLY: failure(
+    null,
+    'A stopped directory is inspected: nothing is taken in.',
+    'Hand the transaction to a node that runs.',
+  ),
+
   // The process around a member (node/daemon.ts, node/service).
   METRICS_LISTEN: failure(
     69,

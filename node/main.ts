@@ -18,6 +18,7 @@ import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, memberIndex, type PublicKeyHex, quorumSizes } from '../protocol/members.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
+import { backupOf } from './backup/format.ts'
 import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
 import { installNativePrimitives } from './crypto/native.ts'
@@ -388,6 +389,11 @@ export class MemberNode {
   /** What is held of the past, and how far joining by a snapshot is. */
   get growth(): GrowthFigures {
     return this.#parts.growth.figures
+  }
+
+  /** A backup of the ledger as it is at this moment. */
+  backup(): AsyncIterable<Uint8Array> {
+    return backupOf(this.genesis, this.#parts.ledger.everything())
   }
 
   /** Calls `listener` after each commit, in order. */

@@ -17,6 +17,7 @@ import { deviceRoutes } from './routes/devices.ts'
 import { feedRoutes } from './routes/feed.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { ledgerRoutes } from './routes/ledger.ts'
+import { maintenanceRoutes } from './routes/maintenance.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { transactionRoutes } from './routes/transactions.ts'
 import { problemSchema } from './schemas.ts'
@@ -273,6 +274,7 @@ async function register(
       deviceRoutes(part, context)
       ledgerRoutes(part, context)
       feedRoutes(part, context)
+      maintenanceRoutes(part, context)
       await part.register(async (own) => kvRoutes(own as unknown as Server, context))
       await part.register(async (own) => transactionRoutes(own as unknown as Server, context))
     },

@@ -143,6 +143,10 @@ export type ApiDependencies = {
   /** The text of the proof that a state key holds its entry, or that there is none; undefined only where no block is committed yet. */
   stateProof(stateKey: string): Promise<string | undefined>
   status(): Promise<JsonObject>
+  /** A backup of the whole ledger at this moment, not compressed (node/backup/format.ts). */
+  backup(): AsyncIterable<Uint8Array>
+  /** The newest lines of the log, the oldest first; bounded by the node. */
+  recentLog(): readonly string[]
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   health(): Promise<readonly HealthCheck[]>
   subscribe(after: string | undefined, listener: (event: FeedEvent) => void): Subscription

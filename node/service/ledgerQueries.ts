@@ -66,7 +66,7 @@ export function ledgerQueries(
     refusedOf,
   }: {
     executor: Executor
-    pool: Pool
+    pool: Pick<Pool, 'get'>
     refusedOf(id: string): { bytes: Uint8Array; signer: string; code: Code } | undefined
   },
 ): LedgerQueries {

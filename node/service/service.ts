@@ -65,6 +65,8 @@ export type ServiceOptions = {
   readonly clock: Clock
   readonly signingKeys: ReadonlyMap<string, SigningKey>
   readonly disk: { readonly directory: string; readonly freeBytesMin: number }
+  /** The newest lines of the log. */
+  readonly recentLog: () => readonly string[]
 }
 
 /** Answers for one node until `stop`. */
@@ -164,6 +166,8 @@ export class NodeService {
       submit: async (list) => submissions(list, await node.intake.submit(list)),
       waitFor: (id, timeoutMs) => this.#waitFor(id, timeoutMs),
       status: async () => statusOf(this.#look()),
+      backup: () => node.backup(),
+      recentLog: () => this.#options.recentLog(),
       metrics: () => this.metrics.render(),
       health: () => healthOf(this.#look(), disk),
       subscribe: (after, listener) => this.#feed.subscribe(after, listener),

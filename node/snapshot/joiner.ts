@@ -106,7 +106,8 @@ export class Joiner {
   #isWorthwhile(holdings: ReadonlyMap<PublicKeyHex, Holding>): boolean {
     const head = this.#deps.head()
     const best = Math.max(0, ...[...holdings.values()].flatMap(({ snapshots }) => snapshots))
-    if (head === 0) return best >= this.#gainMin
+    // More than half of the chain is missing. Else the blocks are fetched: nobody shall lose old blocks by having been away.
+    if (head < best / 2 && best - head >= this.#gainMin) return true
     const nobodyHasNext = holdings.size > 0 && [...holdings.values()].every(({ firstBody }) => firstBody > head + 1)
     if (nobodyHasNext && best <= head)
       this.#deps.log.warn({ height: head + 1 }, 'no member holds the next block any more, and none has a snapshot')

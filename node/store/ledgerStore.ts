@@ -90,6 +90,8 @@ export function openLedger(store: KeyValueStore, options: LedgerStoreOptions): L
       `the ledger belongs to chain ${chainId === undefined ? 'unknown' : toHex(chainId)}, the genesis given is ` +
         `${toHex(options.chainId)}; check genesis and data directory`,
     )
+  if (store.getSync(textKey('meta', META.rebuilding)) !== undefined)
+    throw corrupt('its indexes were being rebuilt when that broke off; run `althing db repair` again')
   return new LedgerStore(store, options)
 }
 

@@ -57,7 +57,7 @@ export type BlocksDependencies = {
 
 /** Between two attempts to write a block to a full disk. */
 const DISK_RETRY_MS = 1000
-/** Blocks that a ledger is behind before snapshots are asked for, and how long nobody must have the next block, ms, before they are. */
+/** Blocks that a ledger is behind before snapshots are asked for (sooner where nobody gives the next), and ms between two times of asking. */
 const JOIN_BEHIND_MIN = 50
 const JOIN_RETRY_MS = 10_000
 /** Rounds of asking for headers at heights that the chain has passed. */
@@ -263,23 +263,21 @@ export class Blocks implements BlockDuties {
   async #catchUpLoop(): Promise<void> {
     const { executor, log } = this.#deps
     log.info({ from: executor.head.height, to: this.#target }, 'catching up')
-    let joinAt =
-      this.#target - executor.head.height > JOIN_BEHIND_MIN ? 0 : this.#deps.clock.monotonic() + JOIN_RETRY_MS
-    while (executor.head.height < this.#target && !this.#stopped) {
-      if (joinAt <= this.#deps.clock.monotonic()) {
-        // Also later on, while nobody gives the next block: all may have dropped it.
+    let moved = true
+    for (let askAgainAt = 0; executor.head.height < this.#target && !this.#stopped; ) {
+      const isFar = this.#target - executor.head.height > JOIN_BEHIND_MIN
+      if ((isFar || !moved) && askAgainAt <= this.#deps.clock.monotonic()) {
         if (await this.#joined()) return
-        joinAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
+        askAgainAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
       }
-      let moved = false
+      moved = false
       for (const from of this.#others()) {
         const before = executor.head.height
         await this.#attempt(from, (peer) => this.#blocksFrom(peer))
         moved ||= executor.head.height > before
         if (executor.head.height >= this.#target) break
       }
-      if (moved) joinAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
-      else await this.#pause(RETRY_MS)
+      if (!moved) await this.#pause(RETRY_MS)
     }
   }
 

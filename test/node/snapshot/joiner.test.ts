@@ -186,12 +186,13 @@ describe('joining by a snapshot', () => {
     await isWhole(second, joined, 28)
   })
 
-  it('joiner: nothing is joined where there is no snapshot, little gain, or a ledger that others still carry on', async () => {
+  it('joiner: nothing is joined where there is no snapshot, little gain, or half of the chain', async () => {
     const { source } = await consortium(['a'])
     const join = (options: { head?: number; gainMin?: number }): Promise<boolean> =>
       joinerOf(between, new Disk().openStaging, options).joiner.join()
     expect(await join({ gainMin: 26 })).toBe(false)
-    expect(await join({ head: 1 })).toBe(false)
+    expect(await join({ head: 13 })).toBe(false)
+    expect(await join({ head: 12 })).toBe(true)
     // Who is behind what all have dropped has no other way.
     for (let to = 0; to < 20; ) to = (await source.ledger.pruneStep(20, Infinity, readBody)).to
     expect(await join({ head: 19 })).toBe(false)
