@@ -141,13 +141,13 @@ export const SETTINGS = {
     keep_blocks: setting(
       wholeNumber(0, 1_000_000_000),
       0,
-      'Bodies of the last so many blocks are kept, older ones dropped; what proofs need stays. 0: no number asks for it. With both keep ' +
-        'settings 0 nothing is ever dropped (an archive); some member should be one. The last hour is always kept.',
+      'Bodies of the last so many blocks are kept; older ones are dropped unless keep_hours asks for them, and what proofs need stays. ' +
+        'With both 0 nothing is ever dropped (an archive): some member should be one. The last hour is always kept.',
     ),
     keep_hours: setting(
       wholeNumber(0, 1_000_000),
       0,
-      'Bodies of blocks younger than this are kept as well. 0: no age asks for it.',
+      'Bodies of blocks younger than this are kept; older ones are dropped unless keep_blocks asks for them.',
       { unit: 'h' },
     ),
     snapshot_blocks: setting(

@@ -63,7 +63,7 @@ export function depthFor(stateBytes: number): number {
 }
 
 /** The parts of a manifest's `subtrees`. */
-export function unpackSubtrees(packed: Uint8Array): StateSubtree[] {
+function unpackSubtrees(packed: Uint8Array): StateSubtree[] {
   return Array.from({ length: Math.floor(packed.length / SUBTREE_BYTES) }, (_, i) => {
     const at = i * SUBTREE_BYTES
     const kind = packed[at]
