@@ -1,6 +1,6 @@
 /**
  * Stage: the operator. Load on a testnet: signed `kv.put` transactions of a given size, handed in as CBOR lists.
- * Invariants: unless told otherwise every transaction writes a key of its own, so that all of them can be looked for afterwards; what is in flight is bounded; a
+ * Invariants: unless told otherwise each transaction writes a key of its own, so that it can be looked for afterwards; what is in flight is bounded; a
  * member that refuses or does not answer is passed over, and what it refused is counted.
  */
 import { randomBytes } from 'node:crypto'
