@@ -37,6 +37,8 @@ export type DaemonOptions = {
 
 /** How long a graceful stop may take, ms; afterwards the process ends as it is, and loses nothing that was acknowledged. */
 const STOP_MS_MAX = 10_000
+/** Exit code of a process that could not stop in time to start again with another ledger: whoever supervises it starts it. */
+const EXIT_RETRY = 75
 
 /** Runs a daemon until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
@@ -49,12 +51,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   for (let recover = options.recover; ; recover = false) {
     const again = Promise.withResolvers<'again'>()
     const parts: Parts = {}
+    let goesOn = false
     try {
       const ends = { fatal: end.reject, restart: () => again.resolve('again') }
       await startParts({ ...options, recover }, log, recent, ends, parts)
-      if ((await Promise.race([end.promise, again.promise])) !== 'again') break
+      goesOn = (await Promise.race([end.promise, again.promise])) === 'again'
+      if (!goesOn) break
     } finally {
-      await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
+      await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts), goesOn ? EXIT_RETRY : 0)
     }
   }
   log.info('stopped')

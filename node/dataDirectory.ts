@@ -3,6 +3,7 @@
  * Invariants: a signing record is made by `init` or `recover` and never silently again (agreement.md §6); a ledger may be fetched anew from the
  * other members, a signing record may not.
  */
+import { randomBytes } from 'node:crypto'
 import { rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equalBytes } from '../protocol/bytes.ts'
@@ -113,20 +114,21 @@ export async function settleStaging(dataDirectory: string): Promise<void> {
 async function takeJoinedLedger(genesis: Genesis, directory: string, log: Pick<NetworkLog, 'warn'>): Promise<void> {
   const joined = join(directory, 'ledger.joined')
   const location = ledgerDirectory(directory)
-  if (!(await isThere(joined))) return
-  if (await isThere(location)) {
-    const store = await openLevel(location, { mode: 'open' })
-    const height = isEmptyStore(store) ? 0 : openLedger(store, { chainId: chainIdOf(genesis) }).committedHeight
-    await store.close()
-    const kept = `${location}.before-${height}`
-    if (height === 0) await rm(location, { recursive: true })
-    else {
+  const empty = `${location}.empty`
+  if (await isThere(joined)) {
+    if (await isThere(location)) {
+      const store = await openLevel(location, { mode: 'open' })
+      const height = isEmptyStore(store) ? 0 : openLedger(store, { chainId: chainIdOf(genesis) }).committedHeight
+      await store.close()
+      const kept = height === 0 ? empty : `${location}.before-${height}-${randomBytes(4).toString('hex')}`
       await rename(location, kept)
-      log.warn({ kept }, 'the ledger that was behind is kept; remove it if nobody needs its oldest blocks')
+      if (height > 0)
+        log.warn({ kept }, 'the ledger that was behind is kept; remove it if nobody needs its oldest blocks')
     }
+    await rename(joined, location)
+    await syncDirectory(directory)
   }
-  await rename(joined, location)
-  await syncDirectory(directory)
+  await rm(empty, { recursive: true, force: true })
 }
 
 const isThere = (path: string): Promise<boolean> =>

@@ -283,6 +283,7 @@ export class MemberNode {
           ...{ ledger, executor, network, clock, chainId, memberSet, log, fatal: options.fatal },
           memberSetOf: ({ header }) => (header.era === 0 ? memberSet : undefined),
           openStore: openSnapshot,
+          hasRoom: () => ledger.hasRoom(),
           openStaging: (anew) => openStaging(dataDirectory, anew),
           settle: () => settleStaging(dataDirectory),
           signers: (transactions) => intake.signers(transactions),

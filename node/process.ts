@@ -84,11 +84,11 @@ export function listenForTheEnd(log: Logger, end: PromiseWithResolvers<void>, al
   aliveWhile.resume()
 }
 
-/** Waits for `stop`, but no longer than `msMax`: then the process ends as it is. */
-export async function stopWithin(log: Logger, msMax: number, stop: () => Promise<void>): Promise<void> {
+/** Waits for `stop`, but no longer than `msMax`: then the process ends as it is, with `exitCode`. */
+export async function stopWithin(log: Logger, msMax: number, stop: () => Promise<void>, exitCode = 0): Promise<void> {
   const late = setTimeout(() => {
     log.warn({ afterMs: msMax }, 'the stop took too long: ending as it is')
-    process.exit(0)
+    process.exit(exitCode)
   }, msMax)
   await stop()
   clearTimeout(late)

@@ -1,7 +1,7 @@
 /**
  * Stage: the operator. Load on a testnet: signed `kv.put` transactions of a given size, handed in as CBOR lists.
- * Invariants: unless told otherwise each transaction writes a key of its own, so that it can be looked for afterwards; what is in flight is bounded; a
- * member that refuses or does not answer is passed over, and what it refused is counted.
+ * Invariants: unless told otherwise each transaction writes a key of its own, so that it can be looked for afterwards; what is in flight is
+ * bounded; a member that refuses or does not answer is passed over, and what it refused is counted.
  */
 import { randomBytes } from 'node:crypto'
 import type { ApiClient } from '../cli/client.ts'

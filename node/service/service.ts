@@ -109,7 +109,7 @@ export class NodeService {
       if (service === undefined) early.push(...blocks)
     })
     const { height: head } = node.executor.head
-    const first = Math.max(1, head - FEED_BLOCKS + 1)
+    const first = Math.max(node.executor.reads.held.firstHeight, head - FEED_BLOCKS + 1)
     const feed = new Feed(first - 1)
     for (let height = first; height <= head; height++) {
       const sealed = node.executor.reads.headerAt(height)

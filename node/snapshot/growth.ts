@@ -26,7 +26,7 @@ export type GrowthOptions = {
 }
 
 /** What is used of the node. */
-export type GrowthDependencies = Pick<JoinerDependencies, 'openStaging' | 'settle' | 'signers'> &
+export type GrowthDependencies = Pick<JoinerDependencies, 'openStaging' | 'settle' | 'signers' | 'hasRoom'> &
   Pick<LibraryDependencies, 'openStore'> & {
     readonly ledger: LedgerStore
     readonly executor: Executor

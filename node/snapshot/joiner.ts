@@ -35,6 +35,8 @@ export type JoinerDependencies = {
   readonly head: () => number
   /** Opens the ledger that is built, or makes it; `anew` removes what there is. */
   readonly openStaging: (anew: boolean) => Promise<KeyValueStore>
+  /** Whether enough of the disk is free to write to it. */
+  readonly hasRoom: () => Promise<boolean>
   /** Gives the whole ledger its name, by which it replaces the other one at the next start. */
   readonly settle: () => Promise<void>
   readonly signers: (transactions: readonly Transaction[]) => Promise<(Uint8Array | undefined)[]>
@@ -251,6 +253,7 @@ export class Joiner {
       const data = await this.#ask(peer, 'snapshot-chunk', encodeAs(chunkQuestion, { height, part }))
       const entries = data === undefined || isMissing(data) ? undefined : verifyChunk(data, part, snapshot)
       if (entries !== undefined) {
+        await this.#room()
         await staging.putChunk(part, entries)
         this.#report(snapshot, staging, missing.length)
         continue
@@ -280,6 +283,7 @@ export class Joiner {
           const certificate = next + i === height ? manifest.certificate : sent.certificate
           const block = await wholeBlock({ ...sent, certificate }, header, { signers, chainId, memberSetOf })
           if (block === undefined) return undefined
+          await this.#room()
           await staging.putBlock(block)
           await breathe()
         }
@@ -329,6 +333,11 @@ export class Joiner {
   async #ask(peer: PublicKeyHex, name: string, question: Uint8Array): Promise<Uint8Array | undefined> {
     const limits = { timeoutMs: ASK_TIMEOUT_MS, bytesMax: SNAPSHOT_LIMITS.chunkBytesMax }
     return this.#deps.network.request(peer, name, question, limits).catch(() => undefined)
+  }
+
+  /** A full disk is waited out. */
+  async #room(): Promise<void> {
+    while (!this.#stopped && !(await this.#deps.hasRoom())) await this.#pause()
   }
 
   #lied(peer: PublicKeyHex): void {

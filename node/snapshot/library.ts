@@ -15,7 +15,6 @@ import { rootOfSubtrees, type StateSubtree, subtreeOf } from '../../protocol/sta
 import type { Clock } from '../clock.ts'
 import { createDirectory, syncDirectory } from '../directory.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
-import { replaySince } from '../store/replayWindow.ts'
 import type { KeyValueStore, StoreEntry, StoreOperation } from '../store/store.ts'
 import {
   type ChunkEntry,
@@ -33,6 +32,8 @@ import {
 export type LibraryDependencies = {
   readonly ledger: LedgerStore
   readonly clock: Pick<Clock, 'after'>
+  /** Whether enough of the disk is free to write to it. */
+  readonly hasRoom: () => Promise<boolean>
   readonly openStore: (location: string, mode: 'create' | 'open') => Promise<KeyValueStore>
   readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
 }
@@ -54,6 +55,8 @@ export class SnapshotLibrary {
   readonly #deps: LibraryDependencies
   readonly #held = new Map<number, Snapshot>()
   #making: Promise<void> | undefined
+  /** First block that goes with the snapshot that is being made. */
+  #makingFrom = Number.POSITIVE_INFINITY
   #stopped = false
 
   private constructor(directory: string, everyBlocks: number, deps: LibraryDependencies) {
@@ -83,7 +86,7 @@ export class SnapshotLibrary {
 
   /** Bodies from this height on are needed by those who join from a snapshot; infinite without one. */
   get keepFrom(): number {
-    return Math.min(Number.POSITIVE_INFINITY, ...[...this.#held.values()].map(({ manifest }) => manifest.firstHeight))
+    return Math.min(this.#makingFrom, ...[...this.#held.values()].map(({ manifest }) => manifest.firstHeight))
   }
 
   /** Encoding of the manifest of the snapshot at `height`. */
@@ -117,28 +120,34 @@ export class SnapshotLibrary {
   #durable(height: number): void {
     if (this.#everyBlocks === 0 || height % this.#everyBlocks !== 0 || this.#making !== undefined || this.#stopped)
       return
-    this.#making = this.#make(height, this.#deps.ledger.entries())
+    this.#makingFrom = this.#deps.ledger.beforeReplayWindow()
+    this.#making = this.#make(height, this.#makingFrom, this.#deps.ledger.entries())
       .catch((error) => this.#deps.log.warn({ error, height }, 'no snapshot was made'))
       .finally(() => {
         this.#making = undefined
+        this.#makingFrom = Number.POSITIVE_INFINITY
       })
   }
 
-  async #make(height: number, walk: AsyncIterator<StoreEntry>): Promise<void> {
-    const { openStore, log } = this.#deps
+  async #make(height: number, firstHeight: number, walk: AsyncIterator<StoreEntry>): Promise<void> {
+    const { openStore, hasRoom, log } = this.#deps
     const draft = join(this.#directory, `${height}.new`)
     const beganAt = performance.now()
-    await rm(draft, { recursive: true, force: true })
-    const store = await openStore(draft, 'create')
+    let store: KeyValueStore | undefined
     let manifest: Manifest | undefined
     try {
+      if (!(await hasRoom())) return log.warn({ height }, 'no snapshot was made: too little of the disk is free')
+      await rm(draft, { recursive: true, force: true })
+      store = await openStore(draft, 'create')
       const { entries, bytes } = await this.#copy(walk, store)
-      manifest = this.#stopped ? undefined : await this.#manifestOf(height, entries, depthFor(bytes), store)
+      manifest = this.#stopped
+        ? undefined
+        : await this.#manifestOf({ height, firstHeight, entries }, depthFor(bytes), store)
       if (manifest !== undefined)
         await store.batch([{ key: MANIFEST_KEY, value: encodeAs(manifestCodec, manifest) }], { sync: true })
     } finally {
       await walk.return?.()
-      await store.close()
+      await store?.close()
       if (manifest === undefined) await rm(draft, { recursive: true, force: true })
     }
     if (manifest === undefined) return
@@ -178,8 +187,7 @@ export class SnapshotLibrary {
 
   /** The manifest over what `store` holds; undefined where the block has no certificate of its own, or a part is too large to be sent. */
   async #manifestOf(
-    height: number,
-    entries: number,
+    { height, firstHeight, entries }: { height: number; firstHeight: number; entries: number },
     depth: number,
     store: KeyValueStore,
   ): Promise<Manifest | undefined> {
@@ -204,9 +212,6 @@ export class SnapshotLibrary {
     if (this.#stopped || sealed === undefined || certificate === undefined) return undefined
     if (!equalBytes(rootOfSubtrees(parts), sealed.header.stateRoot))
       throw new Error(`the state of height ${height} does not have the root ${toHex(sealed.header.stateRoot)}`)
-    let firstHeight = height
-    const since = replaySince(sealed.header.time)
-    while (firstHeight > ledger.firstHeight && (ledger.header(firstHeight)?.header.time ?? 0) >= since) firstHeight--
     const { peaks } = frontierAt(firstHeight, (level, index) => ledger.historyNode(level, index))
     return { header: sealed.bytes, certificate, entries, depth, subtrees: packSubtrees(parts), firstHeight, peaks }
   }

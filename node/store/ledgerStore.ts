@@ -313,11 +313,30 @@ export class LedgerStore {
     await this.#write([{ key: heightKey('certificates', height), value: certificate }], false)
   }
 
-  /** Whether the body at `height` may be dropped: it is older than `keepSince` (ms), and no replay record in it is needed any more. */
+  /**
+   * Whether the body at `height` may be dropped: it is older than `keepSince` (ms), and no replay record in it is needed any more; so is the
+   * block above, for whoever joins takes one block more than the replay window, which shows him that nothing of it is missing.
+   */
   isOld(height: number, keepSince: number): boolean {
     const tip = this.header(this.#committedHeight)
-    const time = this.header(height)?.header.time
-    return tip !== undefined && time !== undefined && time < Math.min(keepSince, replaySince(tip.header.time))
+    const above = this.header(height + 1)
+    // Times never fall along the chain.
+    return (
+      tip !== undefined && above !== undefined && above.header.time < Math.min(keepSince, replaySince(tip.header.time))
+    )
+  }
+
+  /** Height of the newest block that is older than what replay protection needs at the last one; the lowest held where none is. */
+  beforeReplayWindow(): number {
+    const since = replaySince(this.header(this.#committedHeight)?.header.time ?? 0)
+    let low = this.#firstHeight
+    let high = Math.max(low, this.#committedHeight)
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if ((this.header(middle)?.header.time ?? since) < since) low = middle
+      else high = middle - 1
+    }
+    return low
   }
 
   /**
@@ -340,6 +359,12 @@ export class LedgerStore {
   async compactPruned(from: number, to: number): Promise<void> {
     for (const bucket of ['bodies', 'replayRecords'] as const)
       await this.#store.compact(heightKey(bucket, from), heightKey(bucket, to))
+  }
+
+  /** Whether more than `freeBytesMin` is free: for what is written beside the ledger. */
+  async hasRoom(): Promise<boolean> {
+    const { directory, freeBytesMin = 0, freeBytes = freeBytesOf } = this.#options
+    return directory === undefined || (await freeBytes(directory)) >= freeBytesMin
   }
 
   /** Walks everything for `althing db check`: see `checkLedger`. No block may be written meanwhile. */

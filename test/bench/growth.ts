@@ -170,6 +170,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     openStore,
+    hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })
   show('disk of the ledger with that state (du)', duMebibytes(place), 'MiB')

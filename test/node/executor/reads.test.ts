@@ -8,6 +8,7 @@ it('reads: what was dropped is still proved to who has kept its bytes, offline; 
   const node = await open()
   const kept = [put('a'), put('b'), put('c')]
   await grow(node, kept)
+  await grow(node, [])
   for (let i = 0; i < 5; i++) await grow(node, [put(`d/${i}`)], TIME + 4 * 3_600_000)
   expect((await node.ledger.pruneStep(2, Number.POSITIVE_INFINITY, readBody)).to).toBe(2)
   const { reads } = node.executor

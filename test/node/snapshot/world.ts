@@ -58,7 +58,12 @@ export async function serveAs(
   openStore: (location: string, mode: 'create' | 'open') => Promise<KeyValueStore>,
 ): Promise<SnapshotLibrary> {
   const { ledger, executor } = node
-  const library = await SnapshotLibrary.open(directory, everyBlocks, { ledger, clock: hurried, openStore, log: silent })
+  const library = await SnapshotLibrary.open(directory, everyBlocks, {
+    ...{ ledger, openStore },
+    clock: hurried,
+    hasRoom: async () => true,
+    log: silent,
+  })
   const network = between.serving(peer)
   serveSnapshots(network, library, executor.reads, () => executor.head.height)
   serveBlocks({
@@ -87,6 +92,7 @@ export const joinerOf = (
       clock: hurried,
       head: () => head,
       openStaging,
+      hasRoom: async () => true,
       settle: async () => void settled++,
       signers: async (transactions) => transactions.map((transaction) => signerOf(transaction, CHAIN_ID)),
       log: silent,
