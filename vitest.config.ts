@@ -7,6 +7,8 @@ const ALONE = [
   'test/node/rtu/**/*.test.ts',
   'test/node/light/**/*.test.ts',
   'test/node/member.test.ts',
+  'test/node/snapshot/growth.test.ts',
+  'test/cli/backup.test.ts',
 ]
 const common = { testTimeout: 20_000, hookTimeout: 20_000, pool: 'forks' } as const
 
