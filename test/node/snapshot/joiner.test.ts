@@ -1,18 +1,19 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readBody } from '../../../node/executor/bodyContents.ts'
 import { stateRootOf } from '../../../node/executor/opening.ts'
 import type { SnapshotLibrary } from '../../../node/snapshot/library.ts'
 import { type Manifest, manifestCodec } from '../../../node/snapshot/manifest.ts'
-import { openLevel } from '../../../node/store/level.ts'
+import { openLedger } from '../../../node/store/ledgerStore.ts'
 import type { KeyValueStore } from '../../../node/store/store.ts'
 import { decodeAs, encodeAs } from '../../../protocol/codec.ts'
-import type { SignedTransaction } from '../../../protocol/execution.ts'
 import { MemoryStore } from '../../contract/memoryStore.ts'
-import { build, certify, grow, type Node, open, put, signed, TIME } from '../executor/world.ts'
-import { Between, joinerOf, serveAs } from './world.ts'
+import { build, CHAIN_ID, certify, grow, type Node, open, put } from '../executor/world.ts'
+import { Between, consortium, joinerOf, LATER, openStore, recent, serveAs } from './world.ts'
 
 let directory: string
 let between: Between
@@ -26,9 +27,6 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-const LATER = TIME + 3 * 3_600_000
-const openStore = (location: string, mode: 'create' | 'open'): Promise<KeyValueStore> => openLevel(location, { mode })
-
 /** What the ledger that is joined is built in; `close` leaves it as a process leaves a directory. */
 class Disk {
   store = new MemoryStore()
@@ -39,42 +37,7 @@ class Disk {
   }
 }
 
-/** A transaction of the last hour, which must not be taken twice. */
-const recent = (name: string): SignedTransaction =>
-  signed('kv.put', 11, { key: name, value: Uint8Array.of(1) }, { validUntil: LATER + 600_000 })
-const large = (name: string): SignedTransaction =>
-  signed('kv.put', 11, { key: name, value: new Uint8Array(8000).fill(7) })
-
-/**
- * Members `peers` with one chain of 30 blocks: 480 kB of state in the first 20, the others of the last hour, a snapshot at 25 while the
- * rest goes on changing the state.
- */
-async function consortium(
-  peers: readonly string[],
-): Promise<{ source: Node; used: SignedTransaction; blocks: ReturnType<typeof build>[] }> {
-  const nodes: Node[] = []
-  for (const peer of peers) {
-    const node = await open()
-    nodes.push(node)
-    libraries.push(await serveAs(peer, node, between, join(directory, peer), 25, openStore))
-  }
-  const source = nodes[0] as Node
-  const used = recent('line/24')
-  const blocks: ReturnType<typeof build>[] = []
-  for (let height = 1; height <= 30; height++) {
-    const old = [large(`old/${height}/a`), large(`old/${height}/b`), large(`old/${height}/c`)]
-    const transactions = height <= 20 ? old : [height === 24 ? used : recent(`line/${height}`)]
-    const time = height <= 20 ? TIME : LATER
-    const built = build(source, transactions, { time })
-    expect(built.refused).toEqual([])
-    blocks.push(built)
-    for (const { executor } of nodes.slice(1))
-      expect(executor.validate(built.sealed, built.transactions, time)).toBeNull()
-    for (const { executor } of nodes) await executor.commit(built.sealed.hash, certify(built.sealed))
-  }
-  for (const library of libraries) await library.settled()
-  return { source, used, blocks }
-}
+const consortiumOf = (peers: readonly string[]) => consortium(peers, between, directory, libraries)
 
 async function isWhole(disk: Disk, source: Node, height = 25): Promise<Node> {
   const joined = await open(disk.store)
@@ -89,7 +52,7 @@ const chunksAsked = (): number => between.asked.filter(({ name }) => name === 's
 
 describe('joining by a snapshot', () => {
   it('joiner: the ledger it builds is whole, has the state root of the header, and goes on with the next blocks', async () => {
-    const { source, used, blocks } = await consortium(['a', 'b'])
+    const { source, used, blocks } = await consortiumOf(['a', 'b'])
     const disk = new Disk()
     const { joiner, settled } = joinerOf(between, disk.openStaging)
     expect(await joiner.join()).toBe(true)
@@ -110,7 +73,7 @@ describe('joining by a snapshot', () => {
   })
 
   it('joiner: a member that sends wrong chunks is penalised and left, and what the others sent stays', async () => {
-    const { source } = await consortium(['liar', 'b', 'c'])
+    const { source } = await consortiumOf(['liar', 'b', 'c'])
     between.tamper = (peer, name, answer) => {
       if (peer === 'liar' && name === 'snapshot-chunk') answer[answer.length - 1] = (answer.at(-1) as number) ^ 1
       return answer
@@ -132,7 +95,7 @@ describe('joining by a snapshot', () => {
     ['no certificate', (it) => ({ ...it, certificate: Uint8Array.of(0) })],
   ]
   it.each(lies)('joiner: a member whose manifest claims %s is left, another’s is taken', async (_what, lie) => {
-    const { source } = await consortium(['liar', 'b'])
+    const { source } = await consortiumOf(['liar', 'b'])
     between.tamper = (peer, name, answer) =>
       peer === 'liar' && name === 'snapshot' ? encodeAs(manifestCodec, lie(decodeAs(manifestCodec, answer))) : answer
     for (let round = 0; round < 5; round++) {
@@ -144,7 +107,7 @@ describe('joining by a snapshot', () => {
   })
 
   it.each(['headers', 'blocks'])('joiner: a member that sends other %s is left', async (lied) => {
-    const { source } = await consortium(['liar', 'b'])
+    const { source } = await consortiumOf(['liar', 'b'])
     between.tamper = (peer, name, answer) => {
       if (peer === 'liar' && name === lied) answer[answer.length >> 1] = (answer[answer.length >> 1] as number) ^ 1
       return answer
@@ -156,7 +119,7 @@ describe('joining by a snapshot', () => {
   })
 
   it('joiner: killed in the middle it goes on where it was, and asks for no chunk twice', async () => {
-    const { source } = await consortium(['a'])
+    const { source } = await consortiumOf(['a'])
     const disk = new Disk()
     const { joiner } = joinerOf(between, disk.openStaging)
     let chunks = 0
@@ -172,8 +135,35 @@ describe('joining by a snapshot', () => {
     await isWhole(disk, source)
   })
 
+  it('joiner: kill -9 of the process leaves what the next one goes on with', async () => {
+    const place = join(directory, 'joining')
+    const script = fileURLToPath(new URL('./joinerProcess.ts', import.meta.url))
+    const run = (killAt: number): Promise<string[]> =>
+      new Promise((resolve) => {
+        const child = spawn(process.execPath, [script, place], { stdio: ['ignore', 'pipe', 'inherit'] })
+        const lines: string[] = []
+        child.stdout.setEncoding('utf8').on('data', (text: string) => {
+          lines.push(...text.trim().split('\n'))
+          if (lines.filter((line) => line === 'chunk').length >= killAt) child.kill('SIGKILL')
+        })
+        child.on('close', () => resolve(lines))
+      })
+    const first = await run(3)
+    expect(first).not.toContain('joined')
+    const taken = first.filter((line) => line === 'chunk').length
+    const second = await run(Number.POSITIVE_INFINITY)
+    expect(second.at(-1)).toBe('joined')
+    // Two are asked for at a time: what was under way may have been lost, nothing else.
+    expect(second.filter((line) => line === 'chunk').length).toBeLessThanOrEqual(8 - taken + 2)
+    const store = await openStore(place, 'open')
+    const ledger = openLedger(store, { chainId: CHAIN_ID })
+    const transactionIdsOf = (body: Uint8Array): readonly Uint8Array[] => readBody(body).transactionIds
+    expect(await ledger.check({ transactionIdsOf, stateRootOf })).toEqual([])
+    await store.close()
+  }, 60_000)
+
   it('joiner: a member that joined gives the same snapshot’s blocks on, and serves the next', async () => {
-    const { source } = await consortium(['a'])
+    const { source } = await consortiumOf(['a'])
     const disk = new Disk()
     expect(await joinerOf(between, disk.openStaging).joiner.join()).toBe(true)
     const joined = await isWhole(disk, source)
@@ -187,7 +177,7 @@ describe('joining by a snapshot', () => {
   })
 
   it('joiner: nothing is joined where there is no snapshot, little gain, or half of the chain', async () => {
-    const { source } = await consortium(['a'])
+    const { source } = await consortiumOf(['a'])
     const join = (options: { head?: number; gainMin?: number }): Promise<boolean> =>
       joinerOf(between, new Disk().openStaging, options).joiner.join()
     expect(await join({ gainMin: 26 })).toBe(false)
