@@ -105,7 +105,7 @@ export function createApiClient({
       const late = new AbortController()
       const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeoutMs)
       try {
-        return await ask(request, late.signal, async ({ body }) => (body ?? []) as AsyncIterable<Uint8Array>)
+        return await ask(request, late.signal, async ({ body, url }) => wholeBody(body, new URL(url).origin))
       } finally {
         clearTimeout(timer)
       }
@@ -121,6 +121,16 @@ export function createApiClient({
         })
       }
     },
+  }
+}
+
+/** The pieces of a body; one that breaks off is a node that went away. */
+async function* wholeBody(body: Response['body'], origin: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* body ?? []
+  } catch (error) {
+    const cause = rootCause(error)
+    throw new CommandError('API_UNREACHABLE', EXIT.unavailable, `the answer of ${origin} broke off`, { cause })
   }
 }
 

@@ -117,11 +117,19 @@ export async function restoreBackup(file: string, dataDirectory: string, genesis
 async function unpack(file: string, place: string): Promise<BackupReport> {
   installNativePrimitives()
   await rm(place, { recursive: true, force: true })
-  const gunzip = createGunzip()
-  const source = createReadStream(file)
-  source.on('error', (error) => gunzip.destroy(error))
-  // The file is opened before anything is made of it, so that a missing one is said to be that.
+  // A missing file is said to be that, and no malformed one.
   await access(file)
+  const source = createReadStream(file)
+  try {
+    return await unpackFrom(source, place)
+  } finally {
+    source.destroy()
+  }
+}
+
+async function unpackFrom(source: Readable, place: string): Promise<BackupReport> {
+  const gunzip = createGunzip()
+  source.on('error', (error) => gunzip.destroy(error))
   const { genesis, entries } = await readBackup(source.pipe(gunzip))
   const store = await openLevel(place, { mode: 'create' })
   try {
