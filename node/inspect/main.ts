@@ -112,6 +112,6 @@ function dependenciesOf(genesis: Genesis, ledger: LedgerStore, executor: Executo
         detail: 'a stopped directory is inspected: nothing is taken in',
       },
     ],
-    subscribe: () => ({ replay: [], complete: true, close() {} }),
+    subscribe: () => ({ replay: [], gap: null, close() {} }),
   }
 }

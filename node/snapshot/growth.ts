@@ -8,6 +8,7 @@ import type { Clock } from '../clock.ts'
 import { readBody } from '../executor/bodyContents.ts'
 import type { Executor } from '../executor/executor.ts'
 import type { Network } from '../network/network.ts'
+import type { Pace } from '../steps.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { type Keep, Pruner } from '../store/pruner.ts'
 import { Joiner, type JoinerDependencies, type JoinProgress } from './joiner.ts'
@@ -27,7 +28,8 @@ export type GrowthOptions = {
 
 /** What is used of the node. */
 export type GrowthDependencies = Pick<JoinerDependencies, 'openStaging' | 'settle' | 'signers' | 'hasRoom'> &
-  Pick<LibraryDependencies, 'openStore'> & {
+  Pick<LibraryDependencies, 'disk'> & {
+    readonly pace: Pace
     readonly ledger: LedgerStore
     readonly executor: Executor
     readonly network: Pick<Network, 'serve' | 'request' | 'linkedPeers' | 'penalize'>

@@ -13,7 +13,7 @@ import type { Transaction } from '../../protocol/transaction.ts'
 import type { Clock } from '../clock.ts'
 import { isAlthingError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
-import { breathe } from '../steps.ts'
+import type { Pace } from '../steps.ts'
 import { replaySince } from '../store/replayWindow.ts'
 import type { KeyValueStore } from '../store/store.ts'
 import { blocksAnswer, blocksQuestion, EXCHANGE_LIMITS, headersAnswer, headersQuestion } from '../sync/serve.ts'
@@ -30,7 +30,8 @@ export type JoinerDependencies = {
   /** The members that decided about a block; undefined where they are not known. */
   readonly memberSetOf: (sealed: SealedHeader) => MemberSet | undefined
   readonly network: Pick<Network, 'request' | 'linkedPeers' | 'penalize'>
-  readonly clock: Pick<Clock, 'after'>
+  readonly clock: Pick<Clock, 'after' | 'monotonic'>
+  readonly pace: Pick<Pace, 'breathe'>
   /** Height of this member's own ledger. */
   readonly head: () => number
   /** Opens the ledger that is built, or makes it; `anew` removes what there is. */
@@ -71,6 +72,7 @@ export class Joiner {
   #progress: JoinProgress | undefined
   #loggedAt = Number.NEGATIVE_INFINITY
   #stopped = false
+  #turn = 0
 
   constructor(deps: JoinerDependencies, { gainMin = JOIN_GAIN_MIN }: { gainMin?: number } = {}) {
     this.#deps = deps
@@ -285,7 +287,7 @@ export class Joiner {
           if (block === undefined) return undefined
           await this.#room()
           await staging.putBlock(block)
-          await breathe()
+          await this.#deps.pace.breathe()
         }
         return blocks.length > 0
       })
@@ -327,7 +329,9 @@ export class Joiner {
       }),
     )
     const found = answers.filter((answer): answer is [PublicKeyHex, Holding] => answer[1] !== undefined)
-    return new Map(found.sort(() => Math.random() - 0.5))
+    // Each time another one first, so that the load and the trust are spread.
+    const turn = found.length === 0 ? 0 : this.#turn++ % found.length
+    return new Map([...found.slice(turn), ...found.slice(0, turn)])
   }
 
   async #ask(peer: PublicKeyHex, name: string, question: Uint8Array): Promise<Uint8Array | undefined> {
@@ -352,8 +356,9 @@ export class Joiner {
     const blocks = height - manifest.firstHeight + 1
     const blocksMissing = wholeHeight === 0 ? blocks : height - wholeHeight
     this.#progress = { height, chunks: parts.length, chunksMissing, blocks, blocksMissing }
-    if (performance.now() - this.#loggedAt < LOG_EVERY_MS) return
-    this.#loggedAt = performance.now()
+    const now = this.#deps.clock.monotonic()
+    if (now - this.#loggedAt < LOG_EVERY_MS) return
+    this.#loggedAt = now
     this.#deps.log.info(this.#progress, 'joining by a snapshot')
   }
 

@@ -1,11 +1,12 @@
 /**
  * The snapshots that a member has made and serves. Stage: BKVS → a member that joins.
- * Each is a database of its own beside the ledger: `snapshots/<height>`, the entries in the order of their key hashes, and the manifest.
- * Invariants: a snapshot is the state of exactly one committed height, whatever is committed while it is written; it is under its name only once
- * it is whole; making one takes a small share of the process; `keptMax` of them at most.
+ * Each is a database of its own beside the ledger: `snapshots/0` and so on up to `keptMax`, with the entries in the order of their key hashes,
+ * and the manifest.
+ * Invariants: a snapshot is the state of exactly one committed height, whatever is committed while it is written; it is in its place only once it
+ * is whole; making one takes a small share of the process.
  */
-import { readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { decodeHeader } from '../../protocol/block.ts'
 import { concat, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { sha3 } from '../../protocol/crypto.ts'
@@ -13,7 +14,7 @@ import { frontierAt } from '../../protocol/history.ts'
 import { valueHashOf } from '../../protocol/state/entry.ts'
 import { rootOfSubtrees, type StateSubtree, subtreeOf } from '../../protocol/state/subtrees.ts'
 import type { Clock } from '../clock.ts'
-import { createDirectory, syncDirectory } from '../directory.ts'
+import type { Disk } from '../store/disk.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import type { KeyValueStore, StoreEntry, StoreOperation } from '../store/store.ts'
 import {
@@ -31,10 +32,10 @@ import {
 /** What a library works with. */
 export type LibraryDependencies = {
   readonly ledger: LedgerStore
-  readonly clock: Pick<Clock, 'after'>
+  readonly clock: Pick<Clock, 'after' | 'monotonic'>
+  readonly disk: Pick<Disk, 'openStore' | 'createDirectory' | 'syncDirectory' | 'exists' | 'rename' | 'remove'>
   /** Whether enough of the disk is free to write to it. */
   readonly hasRoom: () => Promise<boolean>
-  readonly openStore: (location: string, mode: 'create' | 'open') => Promise<KeyValueStore>
   readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
 }
 
@@ -46,7 +47,15 @@ const PAUSE_MS = 20
 const MANIFEST_KEY = Uint8Array.of(0)
 const ENTRY = Uint8Array.of(1)
 
-type Snapshot = { readonly store: KeyValueStore; readonly manifest: Manifest; readonly bytes: Uint8Array }
+/** Buffer and cache of a database that is written once and read now and then. */
+const BUFFERS = { writeBufferBytes: 4 * 1024 * 1024, cacheBytes: 4 * 1024 * 1024 } as const
+
+type Snapshot = {
+  readonly place: number
+  readonly store: KeyValueStore
+  readonly manifest: Manifest
+  readonly bytes: Uint8Array
+}
 
 /** Snapshots of one ledger. */
 export class SnapshotLibrary {
@@ -68,15 +77,20 @@ export class SnapshotLibrary {
   /** Opens the snapshots in `directory`; one will be made at each height that `everyBlocks` divides, none if it is 0. */
   static async open(directory: string, everyBlocks: number, deps: LibraryDependencies): Promise<SnapshotLibrary> {
     const library = new SnapshotLibrary(directory, everyBlocks, deps)
-    await createDirectory(directory)
-    for (const name of await readdir(directory)) {
-      // What is not under its own name was not finished.
-      if (/^\d{1,15}$/.test(name)) await library.#hold(Number(name))
-      else await rm(join(directory, name), { recursive: true, force: true })
-    }
-    await library.#dropOld()
+    await deps.disk.createDirectory(directory)
+    await deps.disk.remove(library.#draft)
+    for (let place = 0; place < SNAPSHOT_LIMITS.keptMax; place++)
+      if (await deps.disk.exists(library.#at(place))) await library.#hold(place)
     deps.ledger.onDurable((height) => library.#durable(height))
     return library
+  }
+
+  get #draft(): string {
+    return join(this.#directory, 'new')
+  }
+
+  #at(place: number): string {
+    return join(this.#directory, `${place}`)
   }
 
   /** Heights of the snapshots, ascending. */
@@ -130,15 +144,15 @@ export class SnapshotLibrary {
   }
 
   async #make(height: number, firstHeight: number, walk: AsyncIterator<StoreEntry>): Promise<void> {
-    const { openStore, hasRoom, log } = this.#deps
-    const draft = join(this.#directory, `${height}.new`)
-    const beganAt = performance.now()
+    const { disk, hasRoom, clock, log } = this.#deps
+    const draft = this.#draft
+    const beganAt = clock.monotonic()
     let store: KeyValueStore | undefined
     let manifest: Manifest | undefined
     try {
       if (!(await hasRoom())) return log.warn({ height }, 'no snapshot was made: too little of the disk is free')
-      await rm(draft, { recursive: true, force: true })
-      store = await openStore(draft, 'create')
+      await disk.remove(draft)
+      store = await disk.openStore(draft, { mode: 'create', ...BUFFERS })
       const { entries, bytes } = await this.#copy(walk, store)
       manifest = this.#stopped
         ? undefined
@@ -148,16 +162,16 @@ export class SnapshotLibrary {
     } finally {
       await walk.return?.()
       await store?.close()
-      if (manifest === undefined) await rm(draft, { recursive: true, force: true })
+      if (manifest === undefined) await disk.remove(draft)
     }
     if (manifest === undefined) return
-    await rename(draft, join(this.#directory, `${height}`))
-    await syncDirectory(this.#directory)
-    await this.#hold(height)
-    await this.#dropOld()
+    const place = await this.#makePlace()
+    await disk.rename(draft, this.#at(place))
+    await disk.syncDirectory(this.#directory)
+    await this.#hold(place)
     const { entries, depth } = manifest
     log.info(
-      { height, entries, chunks: 2 ** depth, ms: Math.round(performance.now() - beganAt) },
+      { height, entries, chunks: 2 ** depth, ms: Math.round(clock.monotonic() - beganAt) },
       'a snapshot was made',
     )
   }
@@ -216,27 +230,35 @@ export class SnapshotLibrary {
     return { header: sealed.bytes, certificate, entries, depth, subtrees: packSubtrees(parts), firstHeight, peaks }
   }
 
-  async #hold(height: number): Promise<void> {
-    const location = join(this.#directory, `${height}`)
+  async #hold(place: number): Promise<void> {
+    const { disk, log } = this.#deps
+    const location = this.#at(place)
+    let store: KeyValueStore | undefined
     try {
-      const store = await this.#deps.openStore(location, 'open')
+      store = await disk.openStore(location, { mode: 'open', ...BUFFERS })
       const bytes = store.getSync(MANIFEST_KEY)
       if (bytes === undefined) throw new Error('it has no manifest')
-      this.#held.set(height, { store, bytes, manifest: decodeAs(manifestCodec, bytes) })
+      const manifest = decodeAs(manifestCodec, bytes)
+      this.#held.set(decodeHeader(manifest.header).header.height, { place, store, bytes, manifest })
     } catch (error) {
       // It can be made again; nothing rests on it.
-      this.#deps.log.warn({ error, location }, 'a snapshot that cannot be read is removed')
-      await rm(location, { recursive: true, force: true })
+      log.warn({ error, location }, 'a snapshot that cannot be read is removed')
+      await store?.close()
+      await disk.remove(location)
     }
   }
 
-  async #dropOld(): Promise<void> {
-    for (const height of this.heights.slice(0, -SNAPSHOT_LIMITS.keptMax)) {
-      const { store } = this.#held.get(height) as Snapshot
-      this.#held.delete(height)
+  /** A place without a snapshot: that of the lowest, if all are taken. */
+  async #makePlace(): Promise<number> {
+    const [lowest] = this.heights
+    if (this.#held.size >= SNAPSHOT_LIMITS.keptMax && lowest !== undefined) {
+      const { store, place } = this.#held.get(lowest) as Snapshot
+      this.#held.delete(lowest)
       await store.close()
-      await rm(join(this.#directory, `${height}`), { recursive: true, force: true })
+      await this.#deps.disk.remove(this.#at(place))
     }
+    const taken = new Set([...this.#held.values()].map(({ place }) => place))
+    return Array.from({ length: SNAPSHOT_LIMITS.keptMax }, (_, i) => i).find((place) => !taken.has(place)) as number
   }
 
   #pause(): Promise<void> {

@@ -18,6 +18,7 @@ import { Executor } from '../../node/executor/executor.ts'
 import { genesisChanges, initializeLedger, NO_MODULES_HASH } from '../../node/executor/genesisState.ts'
 import { stateChangesOf } from '../../node/executor/speculation.ts'
 import { SnapshotLibrary } from '../../node/snapshot/library.ts'
+import { systemDisk } from '../../node/store/disk.ts'
 import { type LedgerStore, openLedger } from '../../node/store/ledgerStore.ts'
 import { openLevel } from '../../node/store/level.ts'
 import { Pruner } from '../../node/store/pruner.ts'
@@ -162,14 +163,13 @@ async function pruning(): Promise<void> {
 
 async function joining(): Promise<void> {
   const { ledger, maker, place } = await newLedger('source')
-  const openStore = (location: string, mode: 'create' | 'open') => openLevel(location, { mode })
   step(`a state of ${KEYS} keys`)
   const between = new Between()
   for (let i = 1; i < BLOCKS; i++) await maker.block(i * 1000, Math.floor(KEYS / BLOCKS))
   const library = await SnapshotLibrary.open(join(folder, 'snapshots-a'), BLOCKS, {
     ledger,
     clock: systemClock,
-    openStore,
+    disk: systemDisk,
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })
@@ -185,7 +185,7 @@ async function joining(): Promise<void> {
   const libraries: SnapshotLibrary[] = []
   for (const peer of ['liar', 'b', 'c']) {
     execFileSync('cp', ['-r', join(folder, 'snapshots-a'), join(folder, `snapshots-${peer}`)])
-    libraries.push(await serveAs(peer, node, between, join(folder, `snapshots-${peer}`), BLOCKS, openStore))
+    libraries.push(await serveAs(peer, node, between, join(folder, `snapshots-${peer}`), BLOCKS))
   }
   between.tamper = (peer, name, answer) => {
     if (peer === 'liar' && name === 'snapshot-chunk') answer[answer.length - 1] = (answer.at(-1) as number) ^ 1

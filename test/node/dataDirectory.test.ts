@@ -2,7 +2,9 @@ import { cp, mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { systemClock } from '../../node/clock.ts'
 import { openMemberLedger, openStaging, settleStaging } from '../../node/dataDirectory.ts'
+import { systemDisk } from '../../node/store/disk.ts'
 import { GENESIS } from './executor/world.ts'
 import { writeMember } from './memberDirectory.ts'
 
@@ -26,7 +28,7 @@ async function memberWith(heights: number): Promise<string> {
 }
 
 async function heightAfterStart(data: string): Promise<number> {
-  const ledger = await openMemberLedger(GENESIS, data, 0, log)
+  const ledger = await openMemberLedger(GENESIS, data, 0, { disk: systemDisk, clock: systemClock, log })
   await ledger.close()
   return ledger.committedHeight
 }
@@ -58,16 +60,16 @@ it('data directory: wherever a crash ended the exchange, the next start ends it'
 it('data directory: what is being built is taken up again, begun anew where that is asked for, and counts only when it is settled', async () => {
   const data = join(folder, 'mine')
   await writeMember(data, 1)
-  const first = await openStaging(data, false)
+  const first = await openStaging(systemDisk, data, false)
   await first.batch([{ key: Uint8Array.of(1), value: Uint8Array.of(2) }], { sync: true })
   await first.close()
-  const second = await openStaging(data, false)
+  const second = await openStaging(systemDisk, data, false)
   expect(second.getSync(Uint8Array.of(1))).toEqual(Uint8Array.of(2))
   await second.close()
   expect(await heightAfterStart(data)).toBe(1)
-  const third = await openStaging(data, true)
+  const third = await openStaging(systemDisk, data, true)
   expect(third.getSync(Uint8Array.of(1))).toBeUndefined()
   await third.close()
-  await settleStaging(data)
+  await settleStaging(systemDisk, data)
   expect((await readdir(data)).sort()).toEqual(['ledger', 'ledger.joined', 'signing'])
 })

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import { readBackup } from '../../../node/backup/format.ts'
 import { backupOfStopped, restoreBackup, verifyBackup, writeBackup } from '../../../node/backup/main.ts'
 import { openRecord } from '../../../node/dataDirectory.ts'
+import { systemDisk } from '../../../node/store/disk.ts'
 import { openLedger } from '../../../node/store/ledgerStore.ts'
 import { openLevel } from '../../../node/store/level.ts'
 import { lockDirectory } from '../../../node/store/lock.ts'
@@ -97,7 +98,10 @@ it('restore: puts the ledger into an empty directory, and leaves it without a si
   const store = await openLevel(join(fresh, 'ledger'), { mode: 'open' })
   expect(openLedger(store, { chainId: CHAIN_ID }).committedHeight).toBe(40)
   await store.close()
-  await expect(openRecord(fresh, false)).rejects.toMatchObject({ code: 'SIGNING_RECORD_MISSING', exitCode: 78 })
+  await expect(openRecord(fresh, false, systemDisk)).rejects.toMatchObject({
+    code: 'SIGNING_RECORD_MISSING',
+    exitCode: 78,
+  })
 })
 
 it('restore: where there is a signing record, a ledger, or another genesis it changes nothing', async () => {

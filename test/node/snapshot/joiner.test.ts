@@ -167,7 +167,7 @@ describe('joining by a snapshot', () => {
     const disk = new Disk()
     expect(await joinerOf(between, disk.openStaging).joiner.join()).toBe(true)
     const joined = await isWhole(disk, source)
-    libraries.push(await serveAs('joined', joined, between, join(directory, 'joined'), 28, openStore))
+    libraries.push(await serveAs('joined', joined, between, join(directory, 'joined'), 28))
     for (let height = 26; height <= 28; height++) await grow(joined, [recent(`more/${height}`)], LATER)
     await libraries.at(-1)?.settled()
     between.handlers.delete('a')
@@ -196,15 +196,15 @@ describe('snapshots that are served', () => {
   it('library: the two newest are kept, over a restart too; a draft is removed', async () => {
     const node = await open()
     const place = join(directory, 'x')
-    const first = await serveAs('x', node, between, place, 2, openStore)
+    const first = await serveAs('x', node, between, place, 2)
     for (let height = 1; height <= 7; height++) {
       await grow(node, [put(`key/${height}`)])
       await first.settled()
     }
     expect(first.heights).toEqual([4, 6])
     await first.stop()
-    await (await openStore(join(place, '8.new'), 'create')).close()
-    const second = await serveAs('x', node, between, place, 2, openStore)
+    await (await openStore(join(place, 'new'), 'create')).close()
+    const second = await serveAs('x', node, between, place, 2)
     libraries.push(second)
     expect(second.heights).toEqual([4, 6])
     expect(second.keepFrom).toBe(1)

@@ -4,6 +4,8 @@ import type { Network, RequestHandler } from '../../../node/network/network.ts'
 import { Joiner } from '../../../node/snapshot/joiner.ts'
 import { SnapshotLibrary } from '../../../node/snapshot/library.ts'
 import { serveSnapshots } from '../../../node/snapshot/serve.ts'
+import { systemPace } from '../../../node/steps.ts'
+import { systemDisk } from '../../../node/store/disk.ts'
 import { openLevel } from '../../../node/store/level.ts'
 import type { KeyValueStore } from '../../../node/store/store.ts'
 import { serveBlocks } from '../../../node/sync/serve.ts'
@@ -14,6 +16,7 @@ import { build, CHAIN_ID, certify, GENESIS, type Node, open, signed, TIME } from
 export const silent = { info() {}, warn() {}, debug() {} }
 /** A clock whose pauses end at once. */
 export const hurried = {
+  monotonic: () => performance.now(),
   after(_delayMs: number, run: () => void) {
     setImmediate(run)
     return { cancel() {} }
@@ -60,11 +63,11 @@ export async function serveAs(
   between: Between,
   directory: string,
   everyBlocks: number,
-  openStore: (location: string, mode: 'create' | 'open') => Promise<KeyValueStore>,
 ): Promise<SnapshotLibrary> {
   const { ledger, executor } = node
   const library = await SnapshotLibrary.open(directory, everyBlocks, {
-    ...{ ledger, openStore },
+    ledger,
+    disk: systemDisk,
     clock: hurried,
     hasRoom: async () => true,
     log: silent,
@@ -106,7 +109,7 @@ export async function consortium(
   for (const peer of peers) {
     const node = await open()
     nodes.push(node)
-    libraries.push(await serveAs(peer, node, between, join(directory, peer), 25, openStore))
+    libraries.push(await serveAs(peer, node, between, join(directory, peer), 25))
   }
   const source = nodes[0] as Node
   const used = recent('line/24')
@@ -141,6 +144,7 @@ export const joinerOf = (
       memberSetOf: () => GENESIS.memberSet,
       network: between.asking,
       clock: hurried,
+      pace: systemPace,
       head: () => head,
       openStaging,
       hasRoom: async () => true,
