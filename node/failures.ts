@@ -21,8 +21,8 @@ const RECOVER =
   'Never restore it from a backup: an old record makes this member contradict itself.'
 
 const FETCH_ANEW =
-  'move the directory `ledger` of the data directory away (never `signing`, which lies beside it) and start: the node fetches the blocks ' +
-  'from the other members.'
+  'run `althing db repair`, which mends the ledger or moves it aside and never touches `signing` beside it, and start: the node fetches ' +
+  'what is missing from the other members.'
 
 /** Code → what it means and what to do. */
 export const FAILURES = {

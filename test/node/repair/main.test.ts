@@ -107,6 +107,19 @@ it('repair: what cannot be mended is moved aside, and the start fetches a new on
   ])
 })
 
+it.each(['cut short', 'emptied'])('repair: where a table was %s nothing is left that cannot be read', async (how) => {
+  const ledger = join(data, 'ledger')
+  // Reopening moves the log of the first process into a table.
+  await (await openLevel(ledger, { mode: 'open' })).close()
+  const table = join(ledger, (await readdir(ledger)).find((name) => name.endsWith('.ldb')) as string)
+  await truncate(table, how === 'emptied' ? 0 : (await stat(table)).size >> 1)
+  const { height, done } = await repairDataDirectory(data, GENESIS)
+  expect(done[0]).toContain('put together anew')
+  if (height === null) expect((await readdir(data)).some((name) => name.startsWith('ledger.damaged-'))).toBe(true)
+  else expect(await check()).toEqual({ height, problems: [] })
+  expect((await repairDataDirectory(data, GENESIS)).done).toEqual([])
+})
+
 it('repair: a log that was cut leaves an earlier height or is moved aside, never half a ledger', async () => {
   const ledger = join(data, 'ledger')
   for (const name of (await readdir(ledger)).filter((one) => /\.(?:log|ldb)$/.test(one))) {
