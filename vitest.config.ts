@@ -8,6 +8,8 @@ const ALONE = [
   'test/node/light/**/*.test.ts',
   'test/node/member.test.ts',
   'test/node/consensus/eras.test.ts',
+  'test/node/snapshot/growth.test.ts',
+  'test/cli/backup.test.ts',
 ]
 const common = { testTimeout: 20_000, hookTimeout: 20_000, pool: 'forks' } as const
 

@@ -38,6 +38,8 @@ export type ApiAnswer = { readonly status: number; readonly type: string; readon
 export type ApiClient = {
   /** Any answer with a status of success. */
   send(request: ApiRequest): Promise<ApiAnswer>
+  /** The answer piece by piece, as long as it may be; `timeoutMs` counts until it begins. */
+  open(request: ApiRequest): Promise<AsyncIterable<Uint8Array>>
   /** The JSON of the answer; null for an empty one. The caller says what it expects and shows it to people only. */
   json(request: ApiRequest): Promise<unknown>
 }
@@ -60,7 +62,11 @@ export function createApiClient({
   token?: string | undefined
   timeoutMs?: number
 }): ApiClient {
-  const send = async (request: ApiRequest): Promise<ApiAnswer> => {
+  const ask = async <T>(
+    request: ApiRequest,
+    signal: AbortSignal,
+    take: (response: Response) => Promise<T>,
+  ): Promise<T> => {
     const url = new URL(`/v1/${request.segments.map(encodeURIComponent).join('/')}`, baseUrl)
     for (const [name, value] of Object.entries(request.query ?? {}))
       if (value !== undefined) url.searchParams.set(name, value)
@@ -71,7 +77,7 @@ export function createApiClient({
         method: request.method ?? 'GET',
         // A redirect would carry the token to wherever it points.
         redirect: 'error',
-        signal: AbortSignal.timeout(timeoutMs),
+        signal,
         headers: {
           accept: 'application/json, application/problem+json, */*;q=0.1',
           ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -79,9 +85,8 @@ export function createApiClient({
         },
         ...(body === undefined ? {} : { body: typeof body === 'string' ? body : Buffer.from(body) }),
       })
-      const bytes = await readBounded(response)
-      if (!response.ok) throw problemOf(response, bytes)
-      return { status: response.status, type: response.headers.get('content-type') ?? '', bytes }
+      if (!response.ok) throw problemOf(response, await readBounded(response))
+      return await take(response)
     } catch (error) {
       if (error instanceof AlthingError) throw error
       const late = error instanceof Error && error.name === 'TimeoutError'
@@ -91,8 +96,23 @@ export function createApiClient({
         : new CommandError('API_UNREACHABLE', EXIT.unavailable, `no node answers at ${url.origin}`, { cause })
     }
   }
+  const send = (request: ApiRequest): Promise<ApiAnswer> =>
+    ask(request, AbortSignal.timeout(timeoutMs), async (response) => ({
+      status: response.status,
+      type: response.headers.get('content-type') ?? '',
+      bytes: await readBounded(response),
+    }))
   return {
     send,
+    async open(request) {
+      const late = new AbortController()
+      const timer = setTimeout(() => late.abort(new DOMException('', 'TimeoutError')), timeoutMs)
+      try {
+        return await ask(request, late.signal, async ({ body, url }) => wholeBody(body, new URL(url).origin))
+      } finally {
+        clearTimeout(timer)
+      }
+    },
     async json(request) {
       const { bytes } = await send(request)
       if (bytes.length === 0) return null
@@ -104,6 +124,16 @@ export function createApiClient({
         })
       }
     },
+  }
+}
+
+/** The pieces of a body; one that breaks off is a node that went away. */
+async function* wholeBody(body: Response['body'], origin: string): AsyncIterable<Uint8Array> {
+  try {
+    yield* body ?? []
+  } catch (error) {
+    const cause = rootCause(error)
+    throw new CommandError('API_UNREACHABLE', EXIT.unavailable, `the answer of ${origin} broke off`, { cause })
   }
 }
 

@@ -1,4 +1,7 @@
-/** Stage: the operator. `althing db check`: walks the whole database of a stopped node and says what is wrong. Changes nothing. */
+/**
+ * Stage: the operator. `althing db check | repair`: walks the whole database of a stopped node and says what is wrong; mends it.
+ * Invariant: the signing record is not touched by either.
+ */
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { inHome } from '../config/home.ts'
@@ -13,6 +16,27 @@ export function registerDb(program: Command, context: CommandContext): void {
   db.command('check')
     .description('check that the database is one whole ledger: every header, body, index and the state; exit 2 if not')
     .action(() => check(context))
+  db.command('repair')
+    .description(
+      'mend what can be mended, move the rest aside, and say what was done; the signing record is never touched',
+    )
+    .action(() => repair(context))
+}
+
+async function repair(context: CommandContext): Promise<void> {
+  const { config } = await context.config()
+  const genesis = await context.genesis()
+  const directory = inHome(context.home, config.node.dataDir)
+  const { repairDataDirectory } = await import('../node/repair/main.ts')
+  context.output.remark(`althing: looking at ${directory}; a large ledger takes minutes`)
+  const report = await repairDataDirectory(directory, genesis)
+  show(context.output, report, ({ height, done, remarks }) =>
+    [
+      ...(done.length === 0 ? ['nothing had to be done'] : done),
+      ...(height === null ? [] : [`whole: one ledger up to height ${height}`]),
+      ...remarks,
+    ].join('\n'),
+  )
 }
 
 async function check(context: CommandContext): Promise<void> {
@@ -27,6 +51,6 @@ async function check(context: CommandContext): Promise<void> {
     problems.length === 0
       ? `whole: one ledger up to height ${height}`
       : `${problems.length} problems up to height ${height}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\n` +
-        'what to do: move the ledger directory away (never data/signing) and start: the blocks are fetched from the other members',
+        'what to do: althing db repair',
   )
 }

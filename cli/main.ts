@@ -4,15 +4,18 @@
  * machine can read command lines: secrets come from files and standard input.
  */
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { registerBackup } from './backup.ts'
 import { registerBlock } from './block.ts'
 import { registerCompletion } from './completion.ts'
 import { registerConfig } from './config.ts'
 import { CommandContext, type Surroundings } from './context.ts'
 import { registerDb } from './db.ts'
+import { registerDebug } from './debug.ts'
 import { registerDevice } from './device.ts'
 import { describeError, EXIT } from './failure.ts'
 import { registerMember, registerParam, registerProposal } from './governance.ts'
 import { registerInit } from './init.ts'
+import { registerInspect } from './inspect.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
@@ -29,7 +32,7 @@ import { registerVersion } from './version.ts'
 type RegisterCommand = (program: Command, context: CommandContext) => void
 
 /** Commands that run until they are stopped. */
-const DAEMONS: readonly string[] = ['start']
+const DAEMONS: readonly string[] = ['start', 'inspect']
 
 /** Every command, in the order of the help page. A new command is one file and one row. */
 const COMMANDS: readonly RegisterCommand[] = [
@@ -50,6 +53,9 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerParam,
   registerProposal,
   registerDb,
+  registerBackup,
+  registerInspect,
+  registerDebug,
   registerTestnet,
   registerCompletion,
   registerVersion,

@@ -3,11 +3,12 @@
  * Invariant: `verify` asks nobody; what it shows is what protocol/proof.ts found, step by step, with what has to be believed.
  */
 import { Argument, type Command } from 'commander'
+import { LIMITS } from '../protocol/limits.ts'
 import { PROOF_CHARACTERS_MAX, parseProof, verifyProof } from '../protocol/proof.ts'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
-import { readText, writeNewFile } from './files.ts'
+import { readBytes, readText, writeNewFile } from './files.ts'
 import { printable, show } from './output.ts'
 
 /** `althing proof`. */
@@ -17,10 +18,16 @@ export function registerProof(program: Command, context: CommandContext): void {
     .addArgument(new Argument('<what>', 'what is to be proved').choices(['transactions', 'state']))
     .argument('<name...>', 'id of a transaction; namespace and key of an entry')
     .option('--out <file>', 'new file to write the proof to, instead of standard output')
+    .option('--kept <file>', 'file with the transaction as it was submitted, for a node that has dropped its bytes')
     .description('fetch the proof of a transaction or of an entry')
-    .action(async (what: string, names: string[], options: ClientOptions & { out?: string }) => {
+    .action(async (what: string, names: string[], options: ClientOptions & { out?: string; kept?: string }) => {
       const client = await clientOf(context, options, 'read')
-      const { bytes } = await client.send({ segments: ['proofs', what, ...names] })
+      const kept = options.kept === undefined ? undefined : await readBytes(options.kept, LIMITS.transactionBytesMax)
+      const { bytes } = await client.send(
+        kept === undefined
+          ? { segments: ['proofs', what, ...names] }
+          : { method: 'POST', segments: ['proofs', what], body: { bytes: kept, type: 'application/cbor' } },
+      )
       const text = Buffer.from(bytes).toString('utf8')
       // Also what keeps a node's text from steering the terminal: a proof is ASCII.
       const read = parseProof(text)

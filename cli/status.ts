@@ -31,9 +31,8 @@ function span(value: unknown): string {
 /** The answer of GET /v1/status for people. What an older or newer node leaves out is shown as `-`. */
 export function statusText(answer: unknown): string {
   const status = fields(answer)
-  const { quorum, leader, assurance, standstill, delays, pool, transactions, latency, devices } = Object.fromEntries(
-    Object.entries(status).map(([name, value]) => [name, fields(value)]),
-  ) as Record<string, Fields>
+  const { ledger, quorum, leader, assurance, standstill, delays, pool, transactions, latency, devices } =
+    Object.fromEntries(Object.entries(status).map(([name, value]) => [name, fields(value)])) as Record<string, Fields>
   const lines: [string, string][] = [
     [
       'node',
@@ -41,6 +40,7 @@ export function statusText(answer: unknown): string {
     ],
     ['chain', cell(status['chainId'])],
     ['height', `${cell(status['height'])}, last block ${span(status['headAgeMs'])} ago`],
+    ['ledger', ledgerText(ledger)],
     [
       'consensus',
       `era ${cell(status['era'])}, view ${cell(status['view'])}, led by ${cell(leader?.['name'])}; ${cell(status['phase'])}`,
@@ -70,6 +70,20 @@ export function statusText(answer: unknown): string {
   const warnings = Array.isArray(status['warnings']) ? status['warnings'] : []
   if (warnings.length > 0) parts.push(warnings.map((warning) => `warning: ${printable(String(warning))}`).join('\n'))
   return parts.join('\n\n')
+}
+
+/** What is held of the past; how far joining is, while it goes on. */
+function ledgerText(ledger: Fields | undefined): string {
+  const joining = fields(ledger?.['joining'])
+  if (ledger?.['joining'] != null)
+    return (
+      `joining by the snapshot of height ${cell(joining['height'])}: ${cell(joining['chunksMissing'])} of ${cell(joining['chunks'])} chunks ` +
+      `and ${cell(joining['blocksMissing'])} of ${cell(joining['blocks'])} blocks are missing`
+    )
+  const snapshots = Array.isArray(ledger?.['snapshots']) ? ledger['snapshots'] : []
+  const made =
+    snapshots.length === 0 ? 'no snapshot' : `snapshots at ${snapshots.map((height) => cell(height)).join(', ')}`
+  return `blocks from ${cell(ledger?.['firstHeight'])}, their transactions from ${cell(ledger?.['firstBody'])} on; ${made}`
 }
 
 function membersText(status: Fields): string {

@@ -138,6 +138,32 @@ export const SETTINGS = {
       { unit: 'bytes' },
     ),
   },
+  ledger: {
+    keep_blocks: setting(
+      wholeNumber(0, 1_000_000_000),
+      0,
+      'Bodies of the last so many blocks are kept; older ones are dropped unless keep_hours asks for them, and what proofs need stays. ' +
+        'With both 0 nothing is ever dropped (an archive): some member should be one. The last hour is always kept.',
+    ),
+    keep_hours: setting(
+      wholeNumber(0, 1_000_000),
+      0,
+      'Bodies of blocks younger than this are kept; older ones are dropped unless keep_blocks asks for them.',
+      { unit: 'h' },
+    ),
+    snapshot_blocks: setting(
+      wholeNumber(0, 1_000_000_000),
+      10_000,
+      'At each height that this divides, a snapshot of the state is made for members that join. Members with the same value have the same ' +
+        'snapshots, and one who joins takes parts from all of them. 0: none.',
+    ),
+    join: setting(
+      oneOf('snapshot', 'replay'),
+      'snapshot',
+      'How an empty ledger is filled. snapshot: the state from the other members, and the blocks from then on. replay: every block since ' +
+        'the first, for an archive.',
+    ),
+  },
   log: {
     level: setting(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace'), 'info', 'Least severity that is logged.'),
     format: setting(
@@ -218,6 +244,7 @@ export const SECTION_COMMENTS: Readonly<Record<keyof Table, string>> = {
   api: 'HTTP API, tokens and their limits.',
   pool: 'Transactions that wait for a block.',
   store: 'The database.',
+  ledger: 'How much of the past this node keeps, and how it comes by the present.',
   log: 'Logs go to standard error.',
   metrics: 'Prometheus metrics.',
   rtu: 'Remote terminal unit: a device that observes itself and its peers (`althing rtu`).',

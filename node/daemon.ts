@@ -15,7 +15,7 @@ import { systemClock } from './clock.ts'
 import type { NodeKey } from './crypto/keys.ts'
 import { AlthingError } from './errors.ts'
 import { MemberNode } from './main.ts'
-import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from './process.ts'
+import { createLogger, endOnBugs, listenForTheEnd, RecentLog, stopWithin } from './process.ts'
 import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
 import { NodeService, PoolWatch } from './service/service.ts'
 import { replaceFile } from './wholeFile.ts'
@@ -37,29 +37,42 @@ export type DaemonOptions = {
 
 /** How long a graceful stop may take, ms; afterwards the process ends as it is, and loses nothing that was acknowledged. */
 const STOP_MS_MAX = 10_000
+/** Exit code of a process that could not stop in time to start again with another ledger: whoever supervises it starts it. */
+const EXIT_RETRY = 75
 
 /** Runs a daemon until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
 export async function runDaemon(options: DaemonOptions): Promise<number> {
-  const log = await createLogger(options.config.log, options.config.node.name)
+  const recent = new RecentLog()
+  const log = await createLogger(options.config.log, options.config.node.name, recent)
   endOnBugs(log)
   const end = Promise.withResolvers<void>()
   listenForTheEnd(log, end, options.aliveWhile)
-  const parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer } = {}
-  try {
-    await startParts(options, log, end, parts)
-    await end.promise
-  } finally {
-    await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts))
+  // A lost record is recovered from once; after that the record says how far that is.
+  for (let recover = options.recover; ; recover = false) {
+    const again = Promise.withResolvers<'again'>()
+    const parts: Parts = {}
+    let goesOn = false
+    try {
+      const ends = { fatal: end.reject, restart: () => again.resolve('again') }
+      await startParts({ ...options, recover }, log, recent, ends, parts)
+      goesOn = (await Promise.race([end.promise, again.promise])) === 'again'
+      if (!goesOn) break
+    } finally {
+      await stopWithin(log, STOP_MS_MAX, () => stopParts(options.home, parts), goesOn ? EXIT_RETRY : 0)
+    }
   }
   log.info('stopped')
   return 0
 }
 
+type Parts = { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer }
+
 async function startParts(
   options: DaemonOptions,
   log: Logger,
-  end: PromiseWithResolvers<void>,
-  parts: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
+  recent: RecentLog,
+  { fatal, restart }: { fatal: (error: unknown) => void; restart: () => void },
+  parts: Parts,
 ): Promise<void> {
   const { config, genesis, key, dataDirectory } = options
   const { network, api, pool, store } = config
@@ -79,9 +92,15 @@ async function startParts(
     },
     diskFreeBytesMin: store.diskFreeBytesMin,
     recover: options.recover,
+    ledger: {
+      keep: { blocks: config.ledger.keepBlocks, hours: config.ledger.keepHours },
+      snapshotBlocks: config.ledger.snapshotBlocks,
+      join: config.ledger.join,
+    },
     poolObserver: watch,
     log,
-    fatal: (error) => end.reject(error),
+    fatal,
+    restart,
   })
   parts.node = node
   const signingKeys = new Map(
@@ -94,6 +113,7 @@ async function startParts(
     clock: systemClock,
     signingKeys,
     disk: { directory: dataDirectory, freeBytesMin: store.diskFreeBytesMin },
+    recentLog: () => recent.lines,
   })
   parts.service = service
   parts.api = createApi(
@@ -126,10 +146,7 @@ async function startParts(
   })
 }
 
-async function stopParts(
-  home: string,
-  { node, service, api, metrics }: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
-): Promise<void> {
+async function stopParts(home: string, { node, service, api, metrics }: Parts): Promise<void> {
   await rm(runFileIn(home), { force: true })
   await api?.close()
   await metrics?.close()

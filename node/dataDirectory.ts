@@ -3,15 +3,16 @@
  * Invariants: a signing record is made by `init` or `recover` and never silently again (agreement.md §6); a ledger may be fetched anew from the
  * other members, a signing record may not.
  */
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { equalBytes } from '../protocol/bytes.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
 import type { Clock } from './clock.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
 import { initializeLedger } from './executor/genesisState.ts'
+import { stateRootOf } from './executor/opening.ts'
 import type { NetworkLog } from './network/network.ts'
 import { type Disk, systemDisk } from './store/disk.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
@@ -73,12 +74,7 @@ export async function checkDataDirectory(
         if (typeof transactions === 'string') throw new Error(transactions)
         return transactions.map(idOf)
       },
-      async stateRootOf(leaves) {
-        const tree = new StateTree()
-        const all: StateLeaf[] = []
-        for await (const leaf of leaves) all.push(leaf)
-        return tree.rootHash(tree.build(all))
-      },
+      stateRootOf,
     })
     return { height: ledger.committedHeight, problems }
   } finally {
@@ -97,6 +93,51 @@ export const openRecord = (
     ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), chainId, RECOVERING, disk)
     : openSigningRecord(signingDirectory(dataDirectory), chainId, disk)
 
+/** Folder of the snapshots that a member has made. */
+export const snapshotsDirectory = (dataDirectory: string): string => join(dataDirectory, 'snapshots')
+
+/** The ledger that is built by a snapshot beside the other one; `anew` removes what there is of it. */
+export async function openStaging(disk: Disk, dataDirectory: string, anew: boolean): Promise<KeyValueStore> {
+  const location = join(dataDirectory, 'ledger.joining')
+  if (anew) await disk.remove(location)
+  return disk.openStore(location, { mode: 'createOrOpen' })
+}
+
+/** Gives a ledger that is whole the name by which `openMemberLedger` takes it in the place of the other one. */
+export async function settleStaging(disk: Disk, dataDirectory: string): Promise<void> {
+  await disk.rename(join(dataDirectory, 'ledger.joining'), join(dataDirectory, 'ledger.joined'))
+  await disk.syncDirectory(dataDirectory)
+}
+
+/**
+ * Puts a ledger that came by a snapshot in the place of the one that was behind. That one is removed if it held no block; else it is kept
+ * beside it, for it may be the only one with the oldest blocks. A crash at any step leaves what the next start goes on with.
+ */
+async function takeJoinedLedger(
+  genesis: Genesis,
+  directory: string,
+  disk: Disk,
+  log: Pick<NetworkLog, 'warn'>,
+): Promise<void> {
+  const joined = join(directory, 'ledger.joined')
+  const location = ledgerDirectory(directory)
+  const empty = `${location}.empty`
+  if (await disk.exists(joined)) {
+    if (await disk.exists(location)) {
+      const store = await disk.openStore(location, { mode: 'open' })
+      const height = isEmptyStore(store) ? 0 : openLedger(store, { chainId: chainIdOf(genesis) }).committedHeight
+      await store.close()
+      const kept = height === 0 ? empty : `${location}.before-${height}-${randomBytes(4).toString('hex')}`
+      await disk.rename(location, kept)
+      if (height > 0)
+        log.warn({ kept }, 'the ledger that was behind is kept; remove it if nobody needs its oldest blocks')
+    }
+    await disk.rename(joined, location)
+    await disk.syncDirectory(directory)
+  }
+  await disk.remove(empty)
+}
+
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(
   genesis: Genesis,
@@ -112,6 +153,7 @@ export async function openMemberLedger(
     freeBytes: disk.freeBytes,
     nowMs: () => clock.monotonic(),
   }
+  await takeJoinedLedger(genesis, directory, disk, log)
   let store: KeyValueStore
   try {
     store = await disk.openStore(location, { mode: 'open' })

@@ -21,8 +21,8 @@ const RECOVER =
   'Never restore it from a backup: an old record makes this member contradict itself.'
 
 const FETCH_ANEW =
-  'move the directory `ledger` of the data directory away (never `signing`, which lies beside it) and start: the node fetches the blocks ' +
-  'from the other members.'
+  'run `althing db repair`, which mends the ledger or moves it aside and never touches `signing` beside it, and start: the node fetches ' +
+  'what is missing from the other members.'
 
 /** Code → what it means and what to do. */
 export const FAILURES = {
@@ -36,6 +36,21 @@ export const FAILURES = {
     78,
     'The secret that signs API tokens is shorter than HS256 needs.',
     'Make one with: openssl rand -hex 32',
+  ),
+
+  // Backups (node/backup).
+  BACKUP_EXISTS: failure(74, 'There is a file of that name; no backup is overwritten.', 'Choose another name.'),
+  BACKUP_MALFORMED: failure(
+    65,
+    'The file is no whole backup: it was cut, changed, or never was one.',
+    'Take another backup. Without one, an empty ledger is filled by the other members: `althing start --recover`.',
+  ),
+
+  // Inspecting (node/inspect).
+  INSPECT_READ_ONLY: failure(
+    null,
+    'A stopped directory is inspected: nothing is taken in.',
+    'Hand the transaction to a node that runs.',
   ),
 
   // The process around a member (node/daemon.ts, node/service).

@@ -11,15 +11,14 @@ import { createSigner, createVerifier } from '../protocol/consensus/verify.ts'
 import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
-import { readAddresses } from '../protocol/kinds/governance/record.ts'
-import type { StateReader } from '../protocol/kinds/kind.ts'
 import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
+import { backupOf } from './backup/format.ts'
 import { Driver } from './consensus/driver.ts'
 import { Eras, type Seat } from './consensus/eras.ts'
+import { RecordGate } from './consensus/recordGate.ts'
 import { seatStart, stateOf } from './consensus/seat.ts'
-import { openMemberLedger, openRecord } from './dataDirectory.ts'
-import type { LedgerEra } from './executor/era.ts'
+import { openMemberLedger, openRecord, openStaging, settleStaging, snapshotsDirectory } from './dataDirectory.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { Accusing } from './intake/accusing.ts'
 import { Congestion } from './intake/congestion.ts'
@@ -27,12 +26,14 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
+import { memberAddresses, sayWhere } from './membership.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
+import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import type { DirectoryLock } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
@@ -57,6 +58,8 @@ export type MemberOptions = {
   /** Bounds of the network other than its defaults. */
   readonly networkLimits?: Partial<NetworkLimits>
   readonly diskFreeBytesMin: number
+  /** How much of the past is kept, and how an empty ledger is filled. */
+  readonly ledger: Omit<GrowthOptions, 'snapshotsDirectory'>
   /** Start without a signing record (agreement.md §6). */
   readonly recover: boolean
   /** Hears how transactions leave the pool. */
@@ -64,6 +67,8 @@ export type MemberOptions = {
   readonly log: NodeLog
   /** Called once, when the node cannot go on. */
   readonly fatal: (error: unknown) => void
+  /** Called once, when another ledger stands ready: the node is to be stopped and started again on the same directory. */
+  readonly restart: () => void
 }
 
 type Parts = {
@@ -71,6 +76,7 @@ type Parts = {
   readonly record: SigningRecord
   readonly ledger: LedgerStore
   readonly signatures: ReturnType<Platform['createSignatures']>
+  readonly growth: Growth
   readonly handing: Handing
   readonly accusing: Accusing
   readonly congestion: Congestion
@@ -225,6 +231,22 @@ export class MemberNode {
         pace,
       },
     )
+    const growth = opened.add(
+      await Growth.open(
+        { ...options.ledger, snapshotsDirectory: snapshotsDirectory(dataDirectory) },
+        {
+          ...{ ledger, executor, network, clock, pace, disk, chainId, log, fatal: options.fatal },
+          // A chain in a later era is replayed: a snapshot does not bring what its eras began with.
+          memberSet: genesis.memberSet,
+          memberSetOf: ({ header }) => (header.era === 0 ? genesis.memberSet : undefined),
+          hasRoom: () => ledger.hasRoom(),
+          openStaging: (anew) => openStaging(disk, dataDirectory, anew),
+          settle: () => settleStaging(disk, dataDirectory),
+          signers: (transactions) => intake.signers(transactions),
+        },
+      ),
+      (it) => it.stop(),
+    )
     const signer = createSigner(chainId, options.secretKey)
     const gate = new RecordGate(record)
     const alsoAsked = named.filter((key) => key !== publicKey)
@@ -242,6 +264,12 @@ export class MemberNode {
         {
           ...{ clock, pace, executor, pool, intake, network, log },
           committed: (committed, view) => node.#committed(committed, view),
+          async join() {
+            if (!(await growth.join())) return false
+            log.info({}, 'starting again with the ledger that came by the snapshot')
+            options.restart()
+            return true
+          },
           evidence(evidence) {
             node.#remember(evidence)
             accusing.found(era.era, evidence)
@@ -326,7 +354,7 @@ export class MemberNode {
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, eras },
       {
-        ...{ lock, record, ledger, signatures, handing, accusing, congestion },
+        ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -390,6 +418,16 @@ export class MemberNode {
     return this.eras.present.ledger.memberSet
   }
 
+  /** What is held of the past, and how far joining by a snapshot is. */
+  get growth(): GrowthFigures {
+    return this.#parts.growth.figures
+  }
+
+  /** A backup of the ledger as it is at this moment. */
+  backup(): AsyncIterable<Uint8Array> {
+    return backupOf(this.genesis, this.#parts.ledger.everything())
+  }
+
   /** Calls `listener` after each commit, in order. */
   onCommitted(listener: (blocks: readonly CommittedBlock[]) => void): void {
     this.#listeners.add(listener)
@@ -397,6 +435,7 @@ export class MemberNode {
 
   #committed(blocks: readonly CommittedBlock[], view: number | null): void {
     if (view !== null) this.#parts.handing.included(view, this.#parts.newestSeenAt())
+    this.#parts.growth.committed()
     for (const listener of this.#listeners) listener(blocks)
   }
 
@@ -412,13 +451,14 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, handing, accusing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, growth, handing, accusing, congestion } = this.#parts
     handing.stop()
     accusing.stop()
     congestion.stop()
     this.intake.stop()
     this.eras.stop()
     await this.network.stop()
+    await growth.stop()
     await signatures.close()
     await record.close()
     await ledger.close()
@@ -426,70 +466,4 @@ export class MemberNode {
   }
 }
 
-/** The signing record as eras write it: one after the other, and none after a later one (agreement.md §5.5). */
-class RecordGate {
-  readonly #record: SigningRecord
-  #era = 0
-  #last: Promise<unknown> = Promise.resolve()
-
-  constructor(record: SigningRecord) {
-    this.#record = record
-  }
-
-  /** As `SigningRecord.write`; never settles for an era that is over, whose core may sign nothing more. */
-  write(era: number, bytes: Uint8Array): Promise<void> {
-    if (era < this.#era) return new Promise(() => undefined)
-    this.#era = era
-    const run = this.#last.then(() => this.#record.write(bytes))
-    this.#last = run.catch(() => undefined)
-    return run
-  }
-}
-
-/**
- * Where each other member listens: as configured under its name or key, or as it said when it joined. Peers that are configured by key and are no
- * members stand here as well: a node that is none finds its way to the consortium through them.
- */
-function memberAddresses(
-  { members }: MemberSet,
-  peers: MemberOptions['peers'],
-  state: StateReader,
-  own: PublicKeyHex,
-): MemberAddresses[] {
-  const found = members.map(({ name, publicKey }) => {
-    const key = toHex(publicKey)
-    const configured = peers.filter(({ member }) => member === name || member === key).map(({ address }) => address)
-    return { publicKey: key, addresses: configured.length > 0 ? configured : [...readAddresses(state, key)] }
-  })
-  const others = peers.filter(({ member }) => isPeerKey(member) && !found.some(({ publicKey }) => publicKey === member))
-  return [...found, ...others.map(({ member, address }) => ({ publicKey: member, addresses: [address] }))].filter(
-    ({ publicKey }) => publicKey !== own,
-  )
-}
-
 const isGovernance = ({ transaction }: SignedTransaction): boolean => transaction.kind.startsWith('governance.')
-
-/** An operator is told where this node stands in an era that begins, loudly where it stands outside. */
-function sayWhere(
-  log: NodeLog,
-  own: PublicKeyHex,
-  { era, memberSet }: LedgerEra,
-  me: number,
-  before: Seat | null,
-): void {
-  const fields = { era, members: memberSet.members.map(({ name }) => name), publicKey: own }
-  if (me >= 0) {
-    if (before === null) return log.info(fields, 'this node is a member')
-    return log.info(fields, before.me < 0 ? 'an era begins: this node is a member now' : 'an era begins')
-  }
-  if (before !== null && before.me >= 0)
-    return log.error(
-      fields,
-      'this node is no member any more: it was removed, or its key was replaced. It signs nothing, the members end their connections, and what it ' +
-        'has can still be read. After a change of key: `althing keys activate`, then start again',
-    )
-  log.warn(
-    fields,
-    'this node is no member: it follows the chain as far as members let it, and signs nothing. Members let in whose key stands in a proposal',
-  )
-}

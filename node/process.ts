@@ -3,25 +3,58 @@
  * Invariants: logs go to standard error; a second signal ends the process at once; after a bug nothing goes on.
  */
 import type { Readable } from 'node:stream'
-import { destination, type Logger, pino, stdSerializers } from 'pino'
+import { type DestinationStream, destination, type Logger, multistream, pino, stdSerializers } from 'pino'
 import type { NodeConfig } from '../config/settings.ts'
 
 const EXIT_BUG = 70
+/** Bytes of the newest lines of the log that a process remembers. */
+const RECENT_BYTES_MAX = 256 * 1024
+
+/** The newest lines of a log, for who looks for the cause of a fault. */
+export class RecentLog {
+  readonly #lines: string[] = []
+  #bytes = 0
+
+  /** As a stream of pino takes lines: each with its line break. */
+  write(line: string): void {
+    this.#lines.push(line.trimEnd())
+    this.#bytes += line.length
+    let drop = 0
+    while (this.#bytes > RECENT_BYTES_MAX) this.#bytes -= (this.#lines[drop++] as string).length + 1
+    this.#lines.splice(0, drop)
+  }
+
+  /** The oldest first. */
+  get lines(): readonly string[] {
+    return this.#lines
+  }
+}
 
 /** Lines of JSON on standard error; for people where that is a terminal. Errors with their causes, no secrets: nothing is given any. */
-export async function createLogger({ level, format }: NodeConfig['log'], name: string): Promise<Logger> {
+export async function createLogger(
+  { level, format }: NodeConfig['log'],
+  name: string,
+  recent?: RecentLog,
+): Promise<Logger> {
   const readable = format === 'pretty' || (format === 'auto' && process.stderr.isTTY === true)
   const options = {
     level,
     base: { name },
     serializers: { error: stdSerializers.errWithCause, err: stdSerializers.errWithCause },
   }
-  if (!readable) return pino(options, destination({ dest: 2, sync: true }))
+  const also = (stream: DestinationStream): DestinationStream =>
+    recent === undefined
+      ? stream
+      : multistream([
+          { level, stream },
+          { level, stream: recent },
+        ])
+  if (!readable) return pino(options, also(destination({ dest: 2, sync: true })))
   // Loaded for terminals only: it is as large as the rest of the logger.
   const { default: pretty } = await import('pino-pretty')
   return pino(
     options,
-    pretty({ destination: 2, sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l' }),
+    also(pretty({ destination: 2, sync: true, ignore: 'pid,hostname,name', translateTime: 'SYS:HH:MM:ss.l' })),
   )
 }
 
@@ -51,12 +84,19 @@ export function listenForTheEnd(log: Logger, end: PromiseWithResolvers<void>, al
   aliveWhile.resume()
 }
 
-/** Waits for `stop`, but no longer than `msMax`: then the process ends as it is. */
-export async function stopWithin(log: Logger, msMax: number, stop: () => Promise<void>): Promise<void> {
+/** Waits for `stop`, but no longer than `msMax`: then the process ends as it is, with `exitCode`. */
+export async function stopWithin(log: Logger, msMax: number, stop: () => Promise<void>, exitCode = 0): Promise<void> {
   const late = setTimeout(() => {
     log.warn({ afterMs: msMax }, 'the stop took too long: ending as it is')
-    process.exit(0)
+    process.exit(exitCode)
   }, msMax)
   await stop()
   clearTimeout(late)
+}
+
+/** Resolves at a signal that asks this process to end, or when `aliveWhile` ends; a second signal ends it at once. */
+export function untilSignal(aliveWhile: Readable | undefined): Promise<void> {
+  const end = Promise.withResolvers<void>()
+  listenForTheEnd(pino({ level: 'silent' }), end, aliveWhile)
+  return end.promise
 }

@@ -51,6 +51,20 @@ export function frontierAt(size: number, node: NodeLookup): Frontier {
   return { size, peaks }
 }
 
+/** The peaks of `frontier` as nodes to be stored: all that a log needs that goes on from there. */
+export function frontierNodes({ size, peaks }: Frontier): HistoryNode[] {
+  const nodes: HistoryNode[] = []
+  frontierAt(size, (level, index) => {
+    const peak = peaks[nodes.length]
+    if (peak === undefined) throw new RangeError(`a log of ${size} blocks has more than ${peaks.length} peaks`)
+    nodes.push([level, index, peak])
+    return peak
+  })
+  if (nodes.length !== peaks.length)
+    throw new RangeError(`a log of ${size} blocks has fewer than ${peaks.length} peaks`)
+  return nodes
+}
+
 /** Root over any range of leaves that RFC 9162 makes a subtree: one read if it is complete, else along its right edge. */
 function subtreeFrom(node: NodeLookup): Subtree {
   const over: Subtree = (start, end) => {

@@ -211,6 +211,13 @@ export const VERDICTS = {
   ),
   REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
 
+  // Snapshots that a member offers to one who joins.
+  SNAPSHOT_INVALID: reject(
+    100,
+    422,
+    'A snapshot, or a part of it, that does not lead to the state root of a committed block. Members check what they offer.',
+  ),
+
   // Blocks (ledger.md §4).
   BLOCK_MALFORMED: reject(100, 400, 'Not a block header or body in its one encoding.'),
   BLOCK_TOO_LARGE: reject(100, 413, 'The transactions of the block are together larger than the limit.'),

@@ -1,7 +1,7 @@
 /**
  * Stage: the operator. Load on a testnet: signed `kv.put` transactions of a given size, handed in as CBOR lists.
- * Invariants: every transaction writes a key of its own, so that all of them can be looked for afterwards; what is in flight is bounded; a
- * member that refuses or does not answer is passed over, and what it refused is counted.
+ * Invariants: unless told otherwise each transaction writes a key of its own, so that it can be looked for afterwards; what is in flight is
+ * bounded; a member that refuses or does not answer is passed over, and what it refused is counted.
  */
 import { randomBytes } from 'node:crypto'
 import type { ApiClient } from '../cli/client.ts'
@@ -81,6 +81,7 @@ export class Load {
   readonly #chainId: Uint8Array
   readonly #sources: readonly LoadSource[]
   readonly #perTick: number
+  readonly #keysMax: number
   readonly #latest: string[] = []
   readonly #prefix = randomBytes(4).toString('hex')
   #timer: NodeJS.Timeout | undefined
@@ -91,9 +92,15 @@ export class Load {
   /** Taken by a member; refused, or sent to a member that did not answer. */
   readonly counts = { accepted: 0, refused: 0 }
 
-  /** `perSecond` transactions, in turn to each of `sources`. */
-  constructor(chainId: Uint8Array, sources: readonly LoadSource[], perSecond: number) {
+  /** `perSecond` transactions, in turn to each of `sources`; after `keysMax` of them the same keys are written again. */
+  constructor(
+    chainId: Uint8Array,
+    sources: readonly LoadSource[],
+    perSecond: number,
+    keysMax = Number.POSITIVE_INFINITY,
+  ) {
     this.#chainId = chainId
+    this.#keysMax = keysMax
     this.#sources = sources
     this.#perTick = (perSecond * TICK_MS) / 1000
   }
@@ -123,7 +130,7 @@ export class Load {
       { length: count },
       () =>
         loadTransaction(
-          { key: `load/${this.#prefix}/${this.#counter++}`, validForMs: 600_000 },
+          { key: `load/${this.#prefix}/${this.#counter++ % this.#keysMax}`, validForMs: 600_000 },
           this.#chainId,
           source.secretKey,
         ).bytes,

@@ -81,10 +81,15 @@ export class Testnet {
   }
 
   /**
-   * Prepares the processes of `places`; nothing runs yet. `loadPerSecond` transactions are sent while it runs; `lost` is called if the warden
-   * ends before the testnet.
+   * Prepares the processes of `places`; nothing runs yet. `loadPerSecond` transactions are sent while it runs, to `loadKeysMax` different
+   * keys at most; `lost` is called if the warden ends before the testnet.
    */
-  static async prepare(places: TestnetPlaces, loadPerSecond: number, lost: () => void): Promise<Testnet> {
+  static async prepare(
+    places: TestnetPlaces,
+    loadPerSecond: number,
+    lost: () => void,
+    loadKeysMax?: number,
+  ): Promise<Testnet> {
     installNativePrimitives()
     const { folder } = places
     const warden = await Warden.start(lost)
@@ -109,7 +114,7 @@ export class Testnet {
         usable: () => process.state === 'running',
       })
     }
-    return new Testnet(places, warden, new Load(chainIdOf(genesis.value), sources, loadPerSecond), members)
+    return new Testnet(places, warden, new Load(chainIdOf(genesis.value), sources, loadPerSecond, loadKeysMax), members)
   }
 
   /**

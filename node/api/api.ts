@@ -19,6 +19,7 @@ import { feedRoutes } from './routes/feed.ts'
 import { governanceRoutes } from './routes/governance.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { ledgerRoutes } from './routes/ledger.ts'
+import { maintenanceRoutes } from './routes/maintenance.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { transactionRoutes } from './routes/transactions.ts'
 import { problemSchema } from './schemas.ts'
@@ -300,6 +301,7 @@ async function register(
       ledgerRoutes(part, context)
       governanceRoutes(part, context)
       feedRoutes(part, context)
+      maintenanceRoutes(part, context)
       await part.register(async (own) => kvRoutes(own as unknown as Server, context))
       await part.register(async (own) => transactionRoutes(own as unknown as Server, context))
     },

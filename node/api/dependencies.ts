@@ -36,6 +36,12 @@ export type KnownTransaction = { readonly bytes: Uint8Array; readonly signer: st
   | { readonly state: 'refused'; readonly code: Code }
 )
 
+/** A transaction whose place is known and whose bytes were dropped here. */
+export type PrunedTransaction = { readonly state: 'pruned'; readonly committedAt: number } & Place
+
+/** What the node holds: heights of the lowest block and of the lowest body. */
+export type Held = { readonly firstHeight: number; readonly firstBody: number }
+
 /** A committed block: its header and the ids of its transactions in order. */
 export type CommittedBlock = { readonly sealed: SealedHeader; readonly transactionIds: readonly string[] }
 
@@ -142,7 +148,8 @@ export type ApiDependencies = {
   blocks(page: { before: number | undefined; limit: number }): Promise<readonly SealedHeader[]>
   block(heightOrHash: number | string): Promise<CommittedBlock | undefined>
   certificate(height: number): Promise<CommittedCertificate | undefined>
-  transaction(id: string): Promise<KnownTransaction | undefined>
+  transaction(id: string): Promise<KnownTransaction | PrunedTransaction | undefined>
+  held(): Held
   /** Entry of the state under its full key (`kv/<namespace>/<key>`), with the height of its last change. */
   stateEntry(stateKey: string): Promise<StateEntry | undefined>
   /** Keys of a namespace after `after`, in ascending order. */
@@ -164,11 +171,17 @@ export type ApiDependencies = {
     id: string,
     page: { category: CategoryName | undefined; before: number | undefined; limit: number },
   ): Promise<readonly DeviceEvent[]>
-  /** The text of the proof file of a committed transaction (ledger.md §5); a proof has one text. */
-  transactionProof(id: string): Promise<string | undefined>
+  /**
+   * The text of the proof file of a committed transaction (ledger.md §5); a proof has one text. `kept`: its bytes, where the client has them.
+   */
+  transactionProof(id: string, kept?: Uint8Array): Promise<string | undefined>
   /** The text of the proof that a state key holds its entry, or that there is none; undefined only where no block is committed yet. */
   stateProof(stateKey: string): Promise<string | undefined>
   status(): Promise<JsonObject>
+  /** A backup of the whole ledger at this moment, not compressed (node/backup/format.ts). */
+  backup(): AsyncIterable<Uint8Array>
+  /** The newest lines of the log, the oldest first; bounded by the node. */
+  recentLog(): readonly string[]
   metrics(): Promise<{ readonly contentType: string; readonly text: string }>
   health(): Promise<readonly HealthCheck[]>
   subscribe(after: string | undefined, listener: (event: FeedEvent) => void): Subscription

@@ -49,6 +49,12 @@ export const API_PROBLEMS = {
     'It may have come to another node, or have expired before it was included.',
   ),
   PROOF_UNKNOWN: row(404, 'There is nothing committed to prove.', 'Wait until it is committed.'),
+  PRUNED: row(
+    410,
+    'This node has dropped it, or began above it.',
+    'Ask a member that holds it: /v1/status says what a node holds. Whoever has a transaction’s bytes gets its proof from ' +
+      'POST /v1/proofs/transactions.',
+  ),
   METHOD_NOT_ALLOWED: row(405, 'The route has no such method.', 'The Allow header lists those it has.'),
   BODY_TOO_LARGE: row(413, 'The body is larger than this node takes.', 'Split it, or raise api.body_bytes_max.'),
   MEDIA_TYPE_UNSUPPORTED: row(415, 'The route does not take this media type.', 'See Content-Type in /openapi.json.'),

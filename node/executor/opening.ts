@@ -58,8 +58,17 @@ function genesisRoot(genesis: Genesis): Uint8Array {
   return tree.rootHash(tree.update(EMPTY_STATE, genesisChanges(genesis).leafChanges).root)
 }
 
+/** Root of the state with exactly `leaves`, in ascending order of key hash. */
+export async function stateRootOf(leaves: AsyncIterable<StateChange>): Promise<Uint8Array> {
+  const tree = new StateTree()
+  return tree.rootHash((await rebuildTree(tree, { leaves: () => leaves })).root)
+}
+
 /** Puts all leaves of `ledger` into `tree`. They come in the order of the tree, so each step rehashes only the path to the last. */
-async function rebuildTree(tree: StateTree, ledger: LedgerStore): Promise<{ root: NodeReference; entries: number }> {
+async function rebuildTree(
+  tree: StateTree,
+  ledger: { leaves(): AsyncIterable<StateChange> },
+): Promise<{ root: NodeReference; entries: number }> {
   let root: NodeReference = EMPTY_STATE
   let entries = 0
   let step: StateChange[] = []

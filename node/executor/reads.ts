@@ -53,6 +53,21 @@ export class LedgerReads {
     this.#of = of
   }
 
+  /** What is held: the lowest block, and the lowest body. Both 1 on a node that has dropped nothing and began at the genesis. */
+  get held(): { readonly firstHeight: number; readonly firstBody: number } {
+    const { firstHeight, firstBody } = this.#ledger
+    return { firstHeight, firstBody }
+  }
+
+  /** Ids of the transactions of the committed block at `height`, in order; kept when its body is dropped. */
+  async transactionIds(height: number): Promise<readonly Uint8Array[] | undefined> {
+    const body = await this.body(height)
+    if (body === undefined) return this.#ledger.prunedIds(height)
+    const transactions = decodeBody(body)
+    if (typeof transactions === 'string') throw new Error(`the body of height ${height} is ${transactions}`)
+    return transactions.map(sha3)
+  }
+
   /** Header of the committed block at `height` ≥ 1. */
   headerAt(height: number): SealedHeader | undefined {
     this.#of.usable()
@@ -124,22 +139,27 @@ export class LedgerReads {
   }
 
   /**
-   * Proof that the committed transaction `id` stands in its block, from its bytes to a commit certificate. undefined if it is not
-   * committed, its block's body was pruned, or no certificate covers the block yet.
+   * Proof that the committed transaction `id` stands in its block, from its bytes to a commit certificate. `kept`: its bytes, from someone who
+   * has kept them, where the body was dropped here. undefined if it is not committed, its bytes are not known, or no certificate covers the
+   * block yet.
    */
-  async proveTransaction(id: Uint8Array): Promise<Proof | undefined> {
+  async proveTransaction(id: Uint8Array, kept?: Uint8Array): Promise<Proof | undefined> {
     await this.#of.settled()
     this.#of.usable()
     const position = this.#ledger.transaction(id)
     if (position === undefined) return undefined
-    const block = this.proveBlock(position.height)
-    const body = await this.#ledger.body(position.height)
-    if (block === undefined || body === undefined) return undefined
-    const transactions = decodeBody(body)
-    if (typeof transactions === 'string') throw new Error(`the body of height ${position.height} is ${transactions}`)
-    const place = transactionProof(transactions.map(sha3), position.index)
-    const transaction = transactions[position.index] as Uint8Array
-    return buildProof({ kind: 'transaction', transaction, place }, block)
+    const { height, index } = position
+    const block = this.proveBlock(height)
+    const ids = await this.transactionIds(height)
+    const transaction = kept ?? (await this.#transactionAt(position))
+    if (block === undefined || ids === undefined || transaction === undefined) return undefined
+    return buildProof({ kind: 'transaction', transaction, place: transactionProof(ids, index) }, block)
+  }
+
+  async #transactionAt({ height, index }: TransactionPosition): Promise<Uint8Array | undefined> {
+    const body = await this.#ledger.body(height)
+    const transactions = body === undefined ? undefined : decodeBody(body)
+    return typeof transactions === 'string' ? undefined : transactions?.[index]
   }
 
   /**

@@ -55,7 +55,7 @@ export function stateChangesOf(changes: ReadonlyMap<string, Uint8Array | null>, 
 export type BlockEvent = LedgerBlock['deviceEvents'][number]
 
 /** The categories in which `transactions` report devices, each once per transaction. */
-function deviceEventsOf(transactions: readonly SignedTransaction[]): BlockEvent[] {
+export function deviceEventsOf(transactions: readonly Pick<SignedTransaction, 'transaction'>[]): BlockEvent[] {
   const found: BlockEvent[] = []
   transactions.forEach(({ transaction }, index) => {
     if (transaction.kind !== deviceReport.name) return

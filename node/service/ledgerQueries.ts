@@ -5,7 +5,6 @@ import { decodeHeader } from '../../protocol/block.ts'
 import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { certificateCodec, signersOf } from '../../protocol/certificate.ts'
 import { decodeAs } from '../../protocol/codec.ts'
-import { sha3 } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { readBlacklist, readReinstatement } from '../../protocol/kinds/access/record.ts'
 import { decodeDevice, deviceStateKey } from '../../protocol/kinds/device/record.ts'
@@ -36,6 +35,7 @@ import type {
   DeviceSnapshot,
   KnownTransaction,
   OpenProposal,
+  PrunedTransaction,
 } from '../api/dependencies.ts'
 import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
@@ -50,6 +50,7 @@ export type LedgerQueries = Pick<
   | 'block'
   | 'certificate'
   | 'transaction'
+  | 'held'
   | 'stateEntry'
   | 'namespaceKeys'
   | 'era'
@@ -78,7 +79,7 @@ export function ledgerQueries(
     refusedOf,
   }: {
     executor: Executor
-    pool: Pool
+    pool: Pick<Pool, 'get'>
     refusedOf(id: string): { bytes: Uint8Array; signer: string; code: Code } | undefined
   },
 ): LedgerQueries {
@@ -131,7 +132,7 @@ export function ledgerQueries(
     async blocks({ before, limit }) {
       const found = []
       let height = Math.min(executor.head.height, before === undefined ? Number.MAX_SAFE_INTEGER : before - 1)
-      for (; height >= 1 && found.length < limit; height--) {
+      for (; height >= reads.held.firstHeight && found.length < limit; height--) {
         const sealed = reads.headerAt(height)
         if (sealed !== undefined) found.push(sealed)
       }
@@ -140,8 +141,8 @@ export function ledgerQueries(
     async block(name): Promise<CommittedBlock | undefined> {
       const sealed = sealedOf(name)
       if (sealed === undefined) return undefined
-      const transactions = await bodyAt(sealed.header.height)
-      return { sealed, transactionIds: (transactions ?? []).map((bytes) => toHex(sha3(bytes))) }
+      const ids = await reads.transactionIds(sealed.header.height)
+      return { sealed, transactionIds: (ids ?? []).map(toHex) }
     },
     async certificate(height): Promise<CommittedCertificate | undefined> {
       const evidence = reads.proveBlock(height)
@@ -160,17 +161,17 @@ export function ledgerQueries(
       }))
       return { certificate, quorum: quorumSizes(members.length, memberSet.parameters.percent).q, members }
     },
-    async transaction(id): Promise<KnownTransaction | undefined> {
+    held: () => reads.held,
+    async transaction(id): Promise<KnownTransaction | PrunedTransaction | undefined> {
       const position = reads.transaction(fromHex(id))
       if (position !== undefined) {
         const sealed = reads.headerAt(position.height)
         const bytes = (await bodyAt(position.height))?.[position.index]
-        // Its place is known, its bytes were pruned.
-        if (sealed === undefined || bytes === undefined) return undefined
+        if (sealed === undefined) return undefined
+        const place = { ...position, blockHash: toHex(sealed.hash), committedAt: sealed.header.time }
+        if (bytes === undefined) return { state: 'pruned', ...place }
         const signer = toHex(signerOf(decodeTransaction(bytes), chainId) as Uint8Array)
-        const { height, index } = position
-        const committedAt = sealed.header.time
-        return { state: 'committed', bytes, signer, height, index, blockHash: toHex(sealed.hash), committedAt }
+        return { state: 'committed', bytes, signer, ...place }
       }
       const waiting = pool.get(id)
       if (waiting !== undefined) return { state: 'pending', bytes: waiting.transaction.bytes, signer: waiting.signer }
@@ -189,8 +190,8 @@ export function ledgerQueries(
         valueBytes: entry.value.length,
       }))
     },
-    async transactionProof(id) {
-      const proof = await reads.proveTransaction(fromHex(id))
+    async transactionProof(id, kept) {
+      const proof = await reads.proveTransaction(fromHex(id), kept)
       return proof === undefined ? undefined : renderProof(proof)
     },
     async stateProof(stateKey) {

@@ -65,6 +65,8 @@ export type ServiceOptions = {
   readonly clock: Clock
   readonly signingKeys: ReadonlyMap<string, SigningKey>
   readonly disk: { readonly directory: string; readonly freeBytesMin: number }
+  /** The newest lines of the log. */
+  readonly recentLog: () => readonly string[]
 }
 
 /** Answers for one node until `stop`. */
@@ -108,7 +110,7 @@ export class NodeService {
       if (service === undefined) early.push(...blocks)
     })
     const { height: head } = node.executor.head
-    const first = Math.max(1, head - FEED_BLOCKS + 1)
+    const first = Math.max(node.executor.reads.held.firstHeight, head - FEED_BLOCKS + 1)
     const feed = new Feed(first - 1)
     for (let height = first; height <= head; height++) {
       const sealed = node.executor.reads.headerAt(height)
@@ -167,6 +169,8 @@ export class NodeService {
       submit: async (list) => submissions(list, await node.intake.submit(list)),
       waitFor: (id, timeoutMs) => this.#waitFor(id, timeoutMs),
       status: async () => statusOf(this.#look()),
+      backup: () => node.backup(),
+      recentLog: () => this.#options.recentLog(),
       metrics: () => this.metrics.render(),
       health: () => healthOf(this.#look(), disk),
       subscribe: (after, listener) => this.#feed.subscribe(after, listener),

@@ -45,6 +45,7 @@ export function statusOf(observed: Observed): JsonObject {
     headHash: toHex(head.hash),
     headTime: head.time,
     headAgeMs: Math.round(observed.sinceCommitMs()),
+    ledger: node.growth,
     era: era.era,
     view,
     phase: node.me < 0 ? 'following' : phase,

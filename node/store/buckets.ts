@@ -8,7 +8,7 @@ import { concat } from '../../protocol/bytes.ts'
 /** Version of the layout below. A store of another version is refused (STORE_WRONG_FORMAT). */
 export const STORE_FORMAT_VERSION = 1
 
-/** Bucket → number. The comment of each: key → value. `height` is 8 bytes. Next free number: 14. */
+/** Bucket → number. The comment of each: key → value. `height` is 8 bytes. Next free number: 16. */
 export const BUCKETS = {
   /** height → encoding of the header */
   headers: 1,
@@ -36,6 +36,10 @@ export const BUCKETS = {
   treeRoots: 12,
   /** height → records of the replay window (replayWindow.ts) that the block added; absent below `prunedBelow` */
   replayRecords: 13,
+  /** height → ids of the block's transactions, 32 bytes each; written when its body is dropped, for proofs (prune.ts) */
+  transactionIds: 14,
+  /** number of a chunk (4 bytes) → nothing: chunks of a snapshot that are in; only in a ledger that is being joined (node/snapshot) */
+  chunks: 15,
 } as const
 /** Name of a key space. */
 export type Bucket = keyof typeof BUCKETS
@@ -50,6 +54,12 @@ export const META = {
   committedHeight: 'committedHeight',
   /** height (8 bytes): bodies and replay records below it were dropped. */
   prunedBelow: 'prunedBelow',
+  /** height (8 bytes) of the lowest block held, where the ledger began with a snapshot; absent where it is 1. */
+  firstHeight: 'firstHeight',
+  /** Empty: the indexes are being written anew (rebuild.ts); until that is done this is no ledger. */
+  rebuilding: 'rebuilding',
+  /** Manifest of the snapshot that is being fetched; only in a ledger that is being joined. */
+  joining: 'joining',
 } as const
 
 /** `value` (0 … 2⁵³−1) as 8 big-endian bytes. */
@@ -80,12 +90,20 @@ function writeUint32(out: Uint8Array, offset: number, value: number): void {
 
 /** Key of a bucket whose keys are heights. */
 export function heightKey(
-  bucket: 'headers' | 'bodies' | 'certificates' | 'treeRoots' | 'replayRecords',
+  bucket: 'headers' | 'bodies' | 'certificates' | 'treeRoots' | 'replayRecords' | 'transactionIds',
   height: number,
 ): Uint8Array {
   const key = new Uint8Array(9)
   key[0] = BUCKETS[bucket]
   writeHeight(key, 1, height)
+  return key
+}
+
+/** Key of the chunk `number` (0 … 2³²−1) of a snapshot. */
+export function chunkKey(number: number): Uint8Array {
+  const key = new Uint8Array(5)
+  key[0] = BUCKETS.chunks
+  writeUint32(key, 1, number)
   return key
 }
 

@@ -6,7 +6,14 @@
 import { decodeHeader, type Header } from '../../protocol/block.ts'
 import { compareBytes, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
-import { appendBlock, EMPTY_FRONTIER, type Frontier, frontierRoot } from '../../protocol/history.ts'
+import {
+  appendBlock,
+  EMPTY_FRONTIER,
+  type Frontier,
+  frontierAt,
+  frontierRoot,
+  type NodeLookup,
+} from '../../protocol/history.ts'
 import { treeRoots, treesRoot } from '../../protocol/merkle.ts'
 import { keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
 import type { StateLeaf } from '../../protocol/state/tree.ts'
@@ -21,6 +28,7 @@ import {
   META,
   textKey,
 } from './buckets.ts'
+import { unpackHashes } from './prune.ts'
 import type { KeyValueStore } from './store.ts'
 
 /** What the check needs to know that the store does not. */
@@ -32,6 +40,9 @@ export type CheckRules = {
   /** The check ends once it has found so many problems (default 100). */
   readonly problemsMax?: number
 }
+
+/** Buckets whose keys are heights. */
+const BY_HEIGHT = ['headers', 'bodies', 'certificates', 'treeRoots', 'replayRecords', 'transactionIds'] as const
 
 /** Ends the walk when the list is full. */
 class Enough extends Error {}
@@ -61,6 +72,8 @@ class Check {
   readonly #rules: CheckRules & { readonly chainId: Uint8Array }
   readonly #committedHeight: number
   readonly #prunedBelow: number
+  /** Lowest block held: 1, or where a snapshot began. */
+  readonly #firstHeight: number
   /** By height: how many transactions the header counts. */
   readonly #counts: number[] = [0]
   #tip: Header | undefined
@@ -70,6 +83,7 @@ class Check {
     this.#rules = rules
     this.#committedHeight = this.#metaHeight(META.committedHeight)
     this.#prunedBelow = this.#metaHeight(META.prunedBelow)
+    this.#firstHeight = store.getSync(textKey('meta', META.firstHeight)) ? this.#metaHeight(META.firstHeight) : 1
   }
 
   #report(problem: string): void {
@@ -86,9 +100,8 @@ class Check {
 
   /** Headers, their chain and history, bodies, certificates, the transaction index as the bodies want it. */
   async blocks(): Promise<void> {
-    let parent: Uint8Array | undefined = this.#rules.chainId
-    let history: Frontier | undefined = this.#append(EMPTY_FRONTIER, 0, this.#rules.chainId)
-    for (let height = 1; height <= this.#committedHeight; height++) {
+    let { parent, history } = this.#beginning()
+    for (let height = this.#firstHeight; height <= this.#committedHeight; height++) {
       const bytes = this.#store.getSync(heightKey('headers', height))
       this.#counts[height] = 0
       if (bytes === undefined) {
@@ -117,10 +130,27 @@ class Check {
       parent = hash
       history = history && this.#append(history, height, hash)
     }
-    for (const bucket of ['headers', 'bodies', 'certificates', 'treeRoots', 'replayRecords'] as const) {
+    for (const bucket of BY_HEIGHT) {
       const range = { gte: heightKey(bucket, this.#committedHeight + 1), lt: bucketRange(bucket).lt }
       for await (const [key] of this.#store.iterate(range))
         this.#report(`${bucket}: height ${decodeHeight(key, 1)} is above the committed height ${this.#committedHeight}`)
+    }
+  }
+
+  /** What the lowest block held stands on. Below a snapshot only the frontier of the log is known, which its header has to confirm. */
+  #beginning(): { parent: Uint8Array | undefined; history: Frontier | undefined } {
+    const { chainId } = this.#rules
+    if (this.#firstHeight === 1) return { parent: chainId, history: this.#append(EMPTY_FRONTIER, 0, chainId) }
+    try {
+      const node: NodeLookup = (level, index) => {
+        const stored = this.#store.getSync(historyKey(level, index))
+        if (stored === undefined) throw new Error(`history node (${level}, ${index}) is missing`)
+        return stored
+      }
+      return { parent: undefined, history: frontierAt(this.#firstHeight, node) }
+    } catch (error) {
+      this.#report(`below height ${this.#firstHeight}: ${error instanceof Error ? error.message : String(error)}`)
+      return { parent: undefined, history: undefined }
     }
   }
 
@@ -135,19 +165,22 @@ class Check {
 
   async #body(height: number, header: Header): Promise<void> {
     const body = await this.#store.get(heightKey('bodies', height))
-    if (body === undefined) {
-      if (height >= this.#prunedBelow) this.#report(`height ${height}: no body`)
+    const kept = body === undefined ? this.#store.getSync(heightKey('transactionIds', height)) : undefined
+    if (body === undefined && (height >= this.#prunedBelow || kept === undefined)) {
+      this.#report(`height ${height}: no body${height >= this.#prunedBelow ? '' : ', and no ids of its transactions'}`)
       return
     }
     let ids: readonly Uint8Array[]
     try {
-      ids = this.#rules.transactionIdsOf(body)
+      ids = body === undefined ? unpackHashes(kept as Uint8Array) : this.#rules.transactionIdsOf(body)
     } catch (error) {
       this.#report(`height ${height}: body: ${error instanceof Error ? error.message : String(error)}`)
       return
     }
     if (ids.length !== header.transactionCount || !equalBytes(treesRoot(ids), header.treesRoot))
-      this.#report(`height ${height}: the body is not the one that the header names`)
+      this.#report(
+        `height ${height}: the ${body === undefined ? 'list of ids' : 'body'} is not the one that the header names`,
+      )
     const roots = this.#store.getSync(heightKey('treeRoots', height))
     if (roots === undefined || !equalBytes(roots, Buffer.concat(treeRoots(ids))))
       this.#report(`height ${height}: the stored tree roots are not those of the body`)
@@ -175,9 +208,9 @@ class Check {
   async hashIndex(): Promise<void> {
     let count = 0
     for await (const _ of this.#store.iterate(bucketRange('heightByHash'))) count++
+    const blocks = this.#committedHeight - this.#firstHeight + 2
     // Each committed hash was found above, so only a surplus is left to find.
-    if (count > this.#committedHeight + 1)
-      this.#report(`the index of block hashes holds ${count} entries for ${this.#committedHeight + 1} blocks`)
+    if (count > blocks) this.#report(`the index of block hashes holds ${count} entries for ${blocks} blocks`)
   }
 
   /** Each entry of the transaction index leads to a place that a header counts; together they are as many as all headers count. */

@@ -15,7 +15,6 @@ import {
   decodeHeight,
   decodePosition,
   deviceEventPrefix,
-  encodeHeight,
   encodePosition,
   hashKey,
   heightKey,
@@ -29,8 +28,9 @@ import { type CheckRules, checkLedger } from './check.ts'
 import { systemDisk } from './disk.ts'
 import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
 import { storeError } from './level.ts'
+import { type BodyReader, type PrunedStep, pruneOperations, unpackHashes } from './prune.ts'
 import { replaySince } from './replayWindow.ts'
-import type { KeyValueStore, StoreOperation } from './store.ts'
+import { type KeyValueStore, type StoreEntry, type StoreOperation, walkNow } from './store.ts'
 
 /** Where a committed transaction stands. */
 export type TransactionPosition = { readonly height: number; readonly index: number }
@@ -92,6 +92,8 @@ export function openLedger(store: KeyValueStore, options: LedgerStoreOptions): L
       `the ledger belongs to chain ${chainId === undefined ? 'unknown' : toHex(chainId)}, the genesis given is ` +
         `${toHex(options.chainId)}; check genesis and data directory`,
     )
+  if (store.getSync(textKey('meta', META.rebuilding)) !== undefined)
+    throw corrupt('its indexes were being rebuilt when that broke off; run `althing db repair` again')
   return new LedgerStore(store, options)
 }
 
@@ -102,6 +104,9 @@ export class LedgerStore {
   #committedHeight: number
   #committedHash: Uint8Array
   #prunedBelow: number
+  readonly #firstHeight: number
+  /** Called in the step in which a block became durable, before anything else is written. */
+  #whenCommitted: (height: number) => void = () => undefined
   #writing = false
   #failure: AlthingError | undefined
   /** Bytes that were free when the disk was looked at, less what was written since. */
@@ -113,6 +118,7 @@ export class LedgerStore {
     this.#options = options
     this.#committedHeight = this.#metaHeight(META.committedHeight)
     this.#prunedBelow = this.#metaHeight(META.prunedBelow)
+    this.#firstHeight = store.getSync(textKey('meta', META.firstHeight)) ? this.#metaHeight(META.firstHeight) : 1
     this.#committedHash = this.#checkTail()
   }
 
@@ -126,9 +132,14 @@ export class LedgerStore {
     return this.#committedHash
   }
 
-  /** Bodies of blocks below this height were dropped. */
-  get prunedBelow(): number {
-    return this.#prunedBelow
+  /** Height of the lowest block held: 1, or where a snapshot began. */
+  get firstHeight(): number {
+    return this.#firstHeight
+  }
+
+  /** Height of the lowest block whose body is held; one above the committed height where there is none. */
+  get firstBody(): number {
+    return Math.max(this.#firstHeight, this.#prunedBelow)
   }
 
   /** The failed write after which nothing more is written, if there was one. */
@@ -158,13 +169,16 @@ export class LedgerStore {
     return this.#store.getSync(heightKey('certificates', height))
   }
 
+  /** Ids of the transactions of the block at `height`, in order, where its body was dropped. */
+  async prunedIds(height: number): Promise<Uint8Array[] | undefined> {
+    const packed = await this.#store.get(heightKey('transactionIds', height))
+    return packed && unpackHashes(packed)
+  }
+
   /** Roots of the transaction trees of the block at `height`, kept when the body is pruned. */
   treeRoots(height: number): Uint8Array[] | undefined {
     const packed = this.#store.getSync(heightKey('treeRoots', height))
-    if (packed === undefined) return undefined
-    const roots: Uint8Array[] = []
-    for (let i = 0; i + 32 <= packed.length; i += 32) roots.push(packed.subarray(i, i + 32))
-    return roots
+    return packed && unpackHashes(packed)
   }
 
   /** Entry of the BKVS under `key`: one lookup. */
@@ -185,6 +199,24 @@ export class LedgerStore {
     const gte = after === undefined ? range.gte : concat(textKey('state', after), Uint8Array.of(0))
     for await (const [key, value] of this.#store.iterate({ gte, lt: range.lt, limit }))
       yield { key: Buffer.from(key.subarray(1)).toString('utf8'), entry: decodeEntry(value) }
+  }
+
+  /**
+   * All entries of the state as they are at this moment, key (UTF-8) and encoding, whatever is written meanwhile. To be read to the end or
+   * given up with `return`.
+   */
+  entries(): AsyncIterator<StoreEntry> {
+    return walkNow(this.#store, bucketRange('state'), 1)
+  }
+
+  /** `listener` is called with each height in the very step in which it became durable: `entries` then is the state of that height. */
+  onDurable(listener: (height: number) => void): void {
+    this.#whenCommitted = listener
+  }
+
+  /** Everything in the store at this moment, for a backup. As `entries`. */
+  everything(): AsyncIterator<StoreEntry> {
+    return walkNow(this.#store, {})
   }
 
   /** All leaves of the state tree in the order of their key hashes. */
@@ -241,7 +273,7 @@ export class LedgerStore {
   async *replayRecordsSince(timeMin: number): AsyncIterable<Uint8Array> {
     let first = this.#committedHeight + 1
     // Times never fall along the chain, so the walk back ends at the first that is too old.
-    while (first > 1 && (this.header(first - 1) as SealedHeader).header.time >= timeMin) first--
+    while (first > this.#firstHeight && (this.header(first - 1) as SealedHeader).header.time >= timeMin) first--
     const range = { gte: heightKey('replayRecords', first), lt: heightKey('replayRecords', this.#committedHeight + 1) }
     for await (const [, records] of this.#store.iterate(range)) yield records
   }
@@ -267,6 +299,7 @@ export class LedgerStore {
       await this.#write(operations, true)
       this.#committedHeight = height
       this.#committedHash = block.header.hash
+      this.#whenCommitted(height)
     } finally {
       this.#writing = false
     }
@@ -283,32 +316,57 @@ export class LedgerStore {
   }
 
   /**
-   * Drops bodies and replay records below `height`, and gives their disk space back; headers, certificates, tree roots and indexes
-   * stay. Heights whose replay records are still needed (`replaySince` the last block) are kept. Returns the new `prunedBelow`.
+   * Whether the body at `height` may be dropped: it is older than `keepSince` (ms), and no replay record in it is needed any more; so is the
+   * block above, for whoever joins takes one block more than the replay window, which shows him that nothing of it is missing.
    */
-  async prune(height: number): Promise<number> {
-    this.#refuseAfterFailure()
+  isOld(height: number, keepSince: number): boolean {
     const tip = this.header(this.#committedHeight)
-    if (tip === undefined) return this.#prunedBelow
-    let below = Math.min(height, this.#committedHeight)
-    const keepSince = replaySince(tip.header.time)
-    while (below > this.#prunedBelow && (this.header(below - 1)?.header.time ?? 0) >= keepSince) below--
-    const first = Math.max(1, this.#prunedBelow)
-    if (below <= first) return this.#prunedBelow
-    // The mark goes first and is durable: a crash in between leaves bodies too many, never a gap that the mark does not announce.
-    await this.#write([{ key: textKey('meta', META.prunedBelow), value: encodeHeight(below) }], true)
-    this.#prunedBelow = below
-    for (let from = first; from < below; from += 1000) {
-      const operations: StoreOperation[] = []
-      for (let h = from; h < Math.min(below, from + 1000); h++) {
-        operations.push({ key: heightKey('bodies', h), value: undefined })
-        operations.push({ key: heightKey('replayRecords', h), value: undefined })
-      }
-      await this.#write(operations, false)
+    const above = this.header(height + 1)
+    // Times never fall along the chain.
+    return (
+      tip !== undefined && above !== undefined && above.header.time < Math.min(keepSince, replaySince(tip.header.time))
+    )
+  }
+
+  /** Height of the newest block that is older than what replay protection needs at the last one; the lowest held where none is. */
+  beforeReplayWindow(): number {
+    const since = replaySince(this.header(this.#committedHeight)?.header.time ?? 0)
+    let low = this.#firstHeight
+    let high = Math.max(low, this.#committedHeight)
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if ((this.header(middle)?.header.time ?? since) < since) low = middle
+      else high = middle - 1
     }
-    await this.#store.compact(heightKey('bodies', first), heightKey('bodies', below))
-    await this.#store.compact(heightKey('replayRecords', first), heightKey('replayRecords', below))
-    return below
+    return low
+  }
+
+  /**
+   * Drops the bodies and replay records of the next blocks that are below `below` and old (`isOld`), `PRUNE_STEP_BLOCKS` at most, in one batch
+   * with the mark `prunedBelow`; what proofs need stays (prune.ts). Throws like `commitBlock`.
+   */
+  async pruneStep(below: number, keepSince: number, readBody: BodyReader): Promise<PrunedStep> {
+    this.#refuseAfterFailure()
+    const from = this.firstBody
+    const old = (height: number): boolean => this.isOld(height, keepSince)
+    const step = await pruneOperations(this.#store, from, Math.min(below, this.#committedHeight), old, readBody)
+    if (step.operations.length === 0) return { from, to: from, bytes: 0 }
+    // Not fsynced: mark and deletions are one batch, and the batches of one log survive in their order.
+    await this.#write(step.operations, false)
+    this.#prunedBelow = step.to
+    return { from, to: step.to, bytes: step.bytes }
+  }
+
+  /** Gives back the disk space of the bodies and replay records that were dropped from `from` to below `to`. */
+  async compactPruned(from: number, to: number): Promise<void> {
+    for (const bucket of ['bodies', 'replayRecords'] as const)
+      await this.#store.compact(heightKey(bucket, from), heightKey(bucket, to))
+  }
+
+  /** Whether more than `freeBytesMin` is free: for what is written beside the ledger. */
+  async hasRoom(): Promise<boolean> {
+    const { directory, freeBytesMin = 0, freeBytes = systemDisk.freeBytes } = this.#options
+    return directory === undefined || (await freeBytes(directory)) >= freeBytesMin
   }
 
   /** Walks everything for `althing db check`: see `checkLedger`. No block may be written meanwhile. */
@@ -371,7 +429,7 @@ export class LedgerStore {
     if (tip === 0) return this.#options.chainId
     let expected: Uint8Array | undefined
     let tipHash: Uint8Array | undefined
-    for (let height = tip; height >= 1 && height > tip - TAIL_HEADERS; height--) {
+    for (let height = tip; height >= this.#firstHeight && height > tip - TAIL_HEADERS; height--) {
       const bytes = this.#store.getSync(heightKey('headers', height))
       if (bytes === undefined)
         throw corrupt(`the header of height ${height} is missing below the committed height ${tip}`)

@@ -59,6 +59,18 @@ export async function openLevel(location: string, options: LevelOptions): Promis
   return new LevelStore(db, directory)
 }
 
+/**
+ * Lets LevelDB save what it can of a damaged directory: tables that can be read, in a new manifest. What it gives up is not said. Throws
+ * AlthingError STORE_LOCKED, STORE_OPEN_FAILED.
+ */
+export async function salvageLevel(location: string): Promise<void> {
+  try {
+    await ClassicLevel.repair(location)
+  } catch (error) {
+    throw openFailure(location, error)
+  }
+}
+
 class LevelStore implements KeyValueStore {
   readonly #db: Level
   readonly #directory: FileHandle | undefined

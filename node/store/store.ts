@@ -42,3 +42,24 @@ export type KeyValueStore = {
   /** Waits for what is under way, then releases the store. Idempotent. */
   close(): Promise<void>
 }
+
+/** A walk over `range` that begins at this moment and not when it is first asked; `skip` bytes are taken off the keys. */
+export function walkNow(store: KeyValueStore, range: StoreRange, skip = 0): AsyncIterator<StoreEntry> {
+  const walk = store.iterate(range)[Symbol.asyncIterator]()
+  let first: Promise<IteratorResult<StoreEntry>> | undefined = walk.next()
+  // Whoever takes the walk up sees the failure; nobody else has to.
+  first.catch(() => undefined)
+  const cut = (result: IteratorResult<StoreEntry>): IteratorResult<StoreEntry> =>
+    result.done === true ? result : { done: false, value: [result.value[0].subarray(skip), result.value[1]] }
+  return {
+    async next() {
+      const next = first ?? walk.next()
+      first = undefined
+      return cut(await next)
+    },
+    async return() {
+      await walk.return?.()
+      return { done: true, value: undefined }
+    },
+  }
+}

@@ -55,10 +55,15 @@ export type BlocksDependencies = {
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
   committed(blocks: readonly CommittedBlock[], view: number | null): void
   evidence(evidence: Evidence): void
+  /** Joins by a snapshot where that is worth it; true once this node is to start again with another ledger. */
+  join(): Promise<boolean>
 }
 
 /** Between two attempts to write a block to a full disk. */
 const DISK_RETRY_MS = 1000
+/** Blocks that a ledger is behind before snapshots are asked for (sooner where nobody gives the next), and ms between two times of asking. */
+const JOIN_BEHIND_MIN = 50
+const JOIN_RETRY_MS = 10_000
 /** Rounds of asking for headers at heights that the chain has passed. */
 const PASSED_ROUNDS_MAX = 20
 /** Carries out the duties for one era. */
@@ -268,14 +273,34 @@ export class Blocks implements BlockDuties {
       log.info({ from: executor.head.height, to: this.#target }, 'catching up')
     // A node that is no member asks at its leisure: members allow it few questions.
     const firstRound = this.#options.me < 0 ? 3 : 0
+    let moved = true
+    let askAgainAt = 0
     for (let round = firstRound; executor.head.height < this.#target && !this.#stopped; ) {
+      const isFar = this.#target - executor.head.height > JOIN_BEHIND_MIN
+      if ((isFar || !moved) && askAgainAt <= this.#deps.clock.monotonic()) {
+        if (await this.#joined()) return
+        askAgainAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
+      }
       const before = executor.head.height
       for (const from of this.#sources()) {
         await this.#ask(from, (peer) => this.#blocksFrom(peer))
         if (executor.head.height >= this.#target || this.#stopped) break
       }
-      if (executor.head.height > before) round = firstRound
+      moved = executor.head.height > before
+      if (moved) round = firstRound
       else await this.#pause(pauseOf(round++))
+    }
+  }
+
+  /** Whether another ledger stands ready; then nothing more is committed to this one. */
+  async #joined(): Promise<boolean> {
+    try {
+      if (!(await this.#deps.join())) return false
+      this.stop()
+      return true
+    } catch (error) {
+      this.#deps.log.warn({ error: String(error) }, 'joining by a snapshot broke off')
+      return false
     }
   }
 

@@ -31,7 +31,7 @@ export const bitOf = (keyHash: Uint8Array, depth: number): number =>
   ((keyHash[depth >>> 3] as number) >>> (7 - (depth & 7))) & 1
 
 /** A message of tag and two hashes, hashed: the form of leaves (0) and branches (1). */
-function pairHash(tag: 0 | 1, left: Uint8Array, right: Uint8Array): Uint8Array {
+export function pairHash(tag: 0 | 1, left: Uint8Array, right: Uint8Array): Uint8Array {
   const message = new Uint8Array(65)
   message[0] = tag
   message.set(left, 1)

@@ -65,6 +65,24 @@ describe('API client', () => {
     ])
   })
 
+  it('client: an answer of any length comes piece by piece; one that breaks off, or is refused → an error with a code', async () => {
+    const client = createApiClient({ baseUrl })
+    const read = async (): Promise<number> => {
+      let bytes = 0
+      for await (const piece of await client.open({ segments: ['backup'] })) bytes += piece.length
+      return bytes
+    }
+    respond = (_, response) => void response.end(Buffer.alloc(20 * 1024 * 1024))
+    expect(await read()).toBe(20 * 1024 * 1024)
+    respond = (_, response) => {
+      response.write('some')
+      setImmediate(() => response.destroy())
+    }
+    expect(await failure(read())).toMatchObject({ code: 'API_UNREACHABLE', exitCode: 69 })
+    refuseWith(403, { code: 'SCOPE_MISSING', title: 'The token lacks a scope.' })
+    expect(await failure(read())).toMatchObject({ code: 'SCOPE_MISSING', exitCode: 77 })
+  })
+
   it('client: a problem document → the code, the detail and the exit code that its status means', async () => {
     const client = createApiClient({ baseUrl })
     const table: [number, Record<string, unknown>, Record<string, string>, string, number][] = [

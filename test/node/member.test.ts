@@ -38,6 +38,8 @@ async function startMember(genesis: Genesis, i: number, folder: string, seeds: M
     ),
     pool: { bytesMax: 16_000_000, countMax: 20_000 },
     diskFreeBytesMin: 0,
+    ledger: { keep: { blocks: 0, hours: 0 }, snapshotBlocks: 0, join: 'snapshot' },
+    restart() {},
     recover: false,
     log: quiet,
     fatal: (error) => {

@@ -12,6 +12,7 @@ type Api = Parameters<typeof handIn>[0]
 /** An API that takes every transaction but those for which `refuses` holds. */
 const apiOf = (lists: Uint8Array[][], refuses: (i: number) => boolean = () => false): Api => ({
   send: () => Promise.reject(new Error('not used')),
+  open: () => Promise.reject(new Error('not used')),
   async json({ body }) {
     const list = decodeCbor(body?.bytes ?? new Uint8Array()) as Uint8Array[]
     lists.push(list)

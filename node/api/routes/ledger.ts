@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import { LIMITS } from '../../../protocol/limits.ts'
 import { isStateKey } from '../../../protocol/state/entry.ts'
 import type { RouteContext, Server } from '../context.ts'
+import type { Held, Place } from '../dependencies.ts'
 import { numberOf, PAGE_ITEMS, pageOf } from '../paging.ts'
 import { ApiRefusal } from '../problem.ts'
 import {
@@ -70,13 +71,14 @@ export function ledgerRoutes(server: Server, context: RouteContext): void {
               },
             ),
           },
-          ['TRANSACTION_UNKNOWN'],
+          ['TRANSACTION_UNKNOWN', 'PRUNED'],
         ),
       },
     },
     async ({ params: { id } }) => {
       const known = await dependencies.transaction(id)
       if (known === undefined) throw new ApiRefusal('TRANSACTION_UNKNOWN')
+      if (known.state === 'pruned') throw prunedTransaction(known, dependencies.held())
       return transactionView(id, known)
     },
   )
@@ -132,14 +134,14 @@ function blockRoutes(server: Server, { dependencies }: RouteContext): void {
             examples: ['812'],
           }),
         }),
-        response: answers({ 200: blockSchema }, ['BLOCK_UNKNOWN']),
+        response: answers({ 200: blockSchema }, ['BLOCK_UNKNOWN', 'PRUNED']),
       },
     },
     async ({ params: { name } }) => {
       const wanted =
         name === 'head' ? (await dependencies.head())?.header.height : name.length === 64 ? name : Number(name)
       const block = wanted === undefined ? undefined : await dependencies.block(wanted)
-      if (block === undefined) throw new ApiRefusal('BLOCK_UNKNOWN')
+      if (block === undefined) throw unknownBlock(wanted, dependencies.held())
       return blockView(block)
     },
   )
@@ -187,13 +189,13 @@ function blockRoutes(server: Server, { dependencies }: RouteContext): void {
               },
             ),
           },
-          ['BLOCK_UNKNOWN'],
+          ['BLOCK_UNKNOWN', 'PRUNED'],
         ),
       },
     },
     async ({ params: { name } }) => {
       const certificate = await dependencies.certificate(Number(name))
-      if (certificate === undefined) throw new ApiRefusal('BLOCK_UNKNOWN')
+      if (certificate === undefined) throw unknownBlock(Number(name), dependencies.held())
       return certificateView(certificate)
     },
   )
@@ -212,10 +214,15 @@ function proofRoutes(server: Server, { dependencies }: RouteContext): void {
         operationId: 'proveTransaction',
         summary: 'Proves that a transaction is committed',
         params: Type.Object({ id: transactionId }),
-        response: answers({ 200: proof }, ['PROOF_UNKNOWN']),
+        response: answers({ 200: proof }, ['PROOF_UNKNOWN', 'PRUNED']),
       },
     },
-    async ({ params: { id } }, reply) => sendText(reply, await dependencies.transactionProof(id)),
+    async ({ params: { id } }, reply) => {
+      const text = await dependencies.transactionProof(id)
+      const known = text === undefined ? await dependencies.transaction(id) : undefined
+      if (known?.state === 'pruned') throw prunedTransaction(known, dependencies.held())
+      return sendProof(reply, text)
+    },
   )
   server.get(
     '/proofs/state/*',
@@ -240,13 +247,26 @@ function proofRoutes(server: Server, { dependencies }: RouteContext): void {
     async ({ params: { '*': name } }, reply) => {
       if (!isStateKey(name)) throw new ApiRefusal('REQUEST_INVALID', 'The state key has a lone surrogate.')
       // No prefix of the state is an address, so the short form is never taken for another key.
-      return sendText(reply, await dependencies.stateProof(/^[0-9a-f]{40}\//.test(name) ? `kv/${name}` : name))
+      return sendProof(reply, await dependencies.stateProof(/^[0-9a-f]{40}\//.test(name) ? `kv/${name}` : name))
     },
   )
 }
 
+const prunedTransaction = ({ height, index }: Place, { firstBody }: Held): ApiRefusal =>
+  new ApiRefusal(
+    'PRUNED',
+    `It was committed in block ${height}, number ${index}; this node holds the bytes of transactions from block ${firstBody} on. ` +
+      'Whoever has its bytes gets its proof from POST /v1/proofs/transactions.',
+  )
+
+/** A block that is not here: below what the node holds, or not at all. */
+const unknownBlock = (wanted: string | number | undefined, { firstHeight }: Held): ApiRefusal =>
+  typeof wanted === 'number' && wanted > 0 && wanted < firstHeight
+    ? new ApiRefusal('PRUNED', `This node began with a snapshot: block ${firstHeight} is the lowest it holds.`)
+    : new ApiRefusal('BLOCK_UNKNOWN')
+
 /** The one text of a proof, byte for byte: written to a file as it is, it verifies. */
-function sendText(reply: FastifyReply, text: string | undefined): FastifyReply {
+export function sendProof(reply: FastifyReply, text: string | undefined): FastifyReply {
   if (text === undefined) throw new ApiRefusal('PROOF_UNKNOWN')
   return reply.type('application/json').send(Buffer.from(text))
 }

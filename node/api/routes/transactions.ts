@@ -3,12 +3,14 @@ import { Type } from 'typebox'
 import { toHex } from '../../../protocol/bytes.ts'
 import { CborError, type CborValue, decodeCbor } from '../../../protocol/cbor.ts'
 import { sha3 } from '../../../protocol/crypto.ts'
+import { LIMITS } from '../../../protocol/limits.ts'
 import { SIGNATURE_BYTES } from '../../../protocol/signature.ts'
 import { answerWritten, type RouteContext, type Server } from '../context.ts'
 import type { Submission } from '../dependencies.ts'
 import { ApiRefusal, problemOf } from '../problem.ts'
-import { accepted, answers, committed, WRITE_CODES, writeQuery } from '../schemas.ts'
+import { accepted, answers, anyObject, committed, WRITE_CODES, writeQuery } from '../schemas.ts'
 import { refusalOf, submit } from '../write.ts'
+import { sendProof } from './ledger.ts'
 
 const CBOR_TYPE = 'application/cbor'
 /** Transactions of one request. */
@@ -31,7 +33,7 @@ const bulk = Type.Object(
   },
 )
 
-/** Adds POST /v1/transactions. `server` is its alone: it takes no JSON. */
+/** Adds POST /v1/transactions and POST /v1/proofs/transactions. `server` is theirs alone: it takes no JSON. */
 export function transactionRoutes(server: Server, { dependencies, bounds }: RouteContext): void {
   server.removeAllContentTypeParsers()
   server.addContentTypeParser(CBOR_TYPE, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
@@ -81,6 +83,37 @@ export function transactionRoutes(server: Server, { dependencies, bounds }: Rout
         items.push(...(await submitAll(list.slice(i, i + SUBMISSIONS_MAX))))
       const refused = items.filter((one) => 'code' in one).length
       return reply.code(207).send({ accepted: items.length - refused, refused, items })
+    },
+  )
+  server.post(
+    '/proofs/transactions',
+    {
+      config: { scope: 'read' },
+      schema: {
+        tags: ['proofs'],
+        operationId: 'proveKeptTransaction',
+        summary:
+          'Proves that a transaction is committed, for who has kept its bytes: also where this node has dropped them',
+        body: {
+          content: {
+            [CBOR_TYPE]: { schema: Type.Any({ description: 'The transaction, byte for byte.', examples: ['82…'] }) },
+          },
+        },
+        response: answers(
+          {
+            200: anyObject('A proof file (ledger.md §5): verified offline, with nothing but the genesis.', {
+              format: 'althing proof',
+            }),
+          },
+          ['PROOF_UNKNOWN', 'TX_TOO_LARGE'],
+        ),
+      },
+    },
+    async ({ body }, reply) => {
+      if (!(body instanceof Uint8Array)) throw new ApiRefusal('MEDIA_TYPE_UNSUPPORTED', `Send ${CBOR_TYPE}.`)
+      if (body.length > LIMITS.transactionBytesMax) throw new ApiRefusal('TX_TOO_LARGE')
+      const bytes = Uint8Array.from(body)
+      return sendProof(reply, await dependencies.transactionProof(toHex(sha3(bytes)), bytes))
     },
   )
 

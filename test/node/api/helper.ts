@@ -210,6 +210,18 @@ export class FakeNode implements ApiDependencies {
       .sort((a, b) => b.sequence - a.sequence)
       .slice(0, limit)
   }
+  async *backup(): AsyncIterable<Uint8Array> {
+    yield Buffer.from('althing backup 1\n')
+  }
+
+  recentLog(): readonly string[] {
+    return ['{"level":30,"msg":"serving"}']
+  }
+
+  held(): { firstHeight: number; firstBody: number } {
+    return { firstHeight: 1, firstBody: 1 }
+  }
+
   async transactionProof(id: string) {
     return this.known.has(id) ? `${JSON.stringify({ proves: 'transaction', id })}\n` : undefined
   }

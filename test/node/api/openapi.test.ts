@@ -23,7 +23,7 @@ it('openapi: is 3.1 and every operation has its own id, a summary and a tag', ()
   expect(document.openapi).toMatch(/^3\.1\.\d+$/)
   const ids = operations.map(({ operation }) => operation.operationId)
   expect(new Set(ids).size).toBe(ids.length)
-  expect(ids).toHaveLength(34)
+  expect(ids).toHaveLength(36)
   for (const { operation } of operations) {
     expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/)
     expect(operation.summary).toBeTypeOf('string')
@@ -108,6 +108,7 @@ it('openapi: answers of the running API fit their schemas', async () => {
     ['/v1/proofs/transactions/{id}', `/v1/proofs/transactions/${transaction}`],
     ['/v1/proofs/state/{key}', '/v1/proofs/state/device/x'],
     ['/v1/status', '/v1/status'],
+    ['/v1/log', '/v1/log'],
     ['/version', '/version'],
     ['/healthz', '/healthz'],
   ]

@@ -62,6 +62,8 @@ class Consortium {
       ),
       pool: { bytesMax: 16_000_000, countMax: 20_000 },
       diskFreeBytesMin: 0,
+      ledger: { keep: { blocks: 0, hours: 0 }, snapshotBlocks: 0, join: 'snapshot' },
+      restart() {},
       recover,
       log: quiet,
       fatal: (error) => {

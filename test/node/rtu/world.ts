@@ -91,6 +91,8 @@ export class Member {
       ),
       pool: { bytesMax: 16_000_000, countMax: 20_000 },
       diskFreeBytesMin: 0,
+      ledger: { keep: { blocks: 0, hours: 0 }, snapshotBlocks: 0, join: 'snapshot' },
+      restart() {},
       recover: false,
       log: silent,
       fatal: (error) => {

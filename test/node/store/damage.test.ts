@@ -88,7 +88,7 @@ describe('damage on disk', () => {
     }
     for (const { advice } of [FAILURES.STORE_CORRUPT, FAILURES.STORE_READ_FAILED]) {
       expect(advice).not.toContain('db check')
-      expect(advice).toMatch(/move the directory `ledger`.*never `signing`.*start/)
+      expect(advice).toMatch(/`althing db repair`.*never touches `signing`.*start/)
     }
   })
 

@@ -4,7 +4,7 @@ import { createLedger, type LedgerStore, type LedgerStoreOptions, openLedger } f
 import { ReplayWindow } from '../../../node/store/replayWindow.ts'
 import type { KeyValueStore } from '../../../node/store/store.ts'
 import { sealHeader } from '../../../protocol/block.ts'
-import { concat } from '../../../protocol/bytes.ts'
+import { concat, toHex } from '../../../protocol/bytes.ts'
 import { sha3 } from '../../../protocol/crypto.ts'
 import { appendBlock, EMPTY_FRONTIER, type Frontier, frontierRoot } from '../../../protocol/history.ts'
 import { treeRoots, treesRoot } from '../../../protocol/merkle.ts'
@@ -16,6 +16,15 @@ export const DEVICE = sha3(Uint8Array.of(2)).subarray(0, 20)
 /** The body of the fixture: the ids one after the other. */
 export const idsOf = (body: Uint8Array): Uint8Array[] =>
   Array.from({ length: body.length / 32 }, (_, i) => body.subarray(32 * i, 32 * i + 32))
+
+/** Body (as text) → its block's device events: the fixture's bodies do not hold them. */
+const eventsOf = new Map<string, LedgerBlock['deviceEvents']>()
+
+/** What a body of the fixture holds. */
+export const readBody = (body: Uint8Array): Pick<LedgerBlock, 'transactionIds' | 'deviceEvents'> => ({
+  transactionIds: idsOf(body),
+  deviceEvents: eventsOf.get(toHex(body)) ?? [],
+})
 
 function changes(height: number, key: string, frontierNodes: LedgerChanges['historyNodes']): LedgerChanges {
   const entry = encodeEntry({ height, value: Uint8Array.of(height) })
@@ -64,6 +73,8 @@ export class ChainMaker {
     this.#frontier = frontier
     this.#parent = header.hash
     const validUntil = header.header.time + 1000
+    const deviceEvents = transactions > 0 ? [{ deviceId: DEVICE, category: height % 2 ? 'odd' : 'even', index: 0 }] : []
+    eventsOf.set(toHex(concat(...transactionIds)), deviceEvents)
     return {
       ...changes(height, `key/${height % 7}`, nodes),
       header,
@@ -71,7 +82,7 @@ export class ChainMaker {
       certificate: Uint8Array.of(5, height & 255),
       transactionIds,
       treeRoots: treeRoots(transactionIds),
-      deviceEvents: transactions > 0 ? [{ deviceId: DEVICE, category: height % 2 ? 'odd' : 'even', index: 0 }] : [],
+      deviceEvents,
       replayRecords: ReplayWindow.pack(
         transactionIds.map((id) => ({ signer: CHAIN_ID, nonce: id.subarray(0, 16), validUntil })),
       ),

@@ -9,7 +9,7 @@ import { sha3 } from '../../../protocol/crypto.ts'
 import { frontierAt, frontierRoot } from '../../../protocol/history.ts'
 import { keyHashOf } from '../../../protocol/state/entry.ts'
 import { MemoryStore } from '../../contract/memoryStore.ts'
-import { CHAIN_ID, ChainMaker, DEVICE, filledLedger, idsOf } from './fixture.ts'
+import { CHAIN_ID, ChainMaker, DEVICE, filledLedger, idsOf, readBody } from './fixture.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -40,6 +40,8 @@ describe('buckets', () => {
       memberSets: 11,
       treeRoots: 12,
       replayRecords: 13,
+      transactionIds: 14,
+      chunks: 15,
     })
   })
 })
@@ -137,7 +139,7 @@ describe('ledger', () => {
     store.failing = false
     await expect(ledger.commitBlock(block)).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
     await expect(ledger.updateCertificate(1, Uint8Array.of(1))).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
-    await expect(ledger.prune(1)).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
+    await expect(ledger.pruneStep(1, Infinity, readBody)).rejects.toMatchObject({ code: 'STORE_WRITE_FAILED' })
     expect(ledger.committedHeight).toBe(1)
     expect(ledger.failure?.code).toBe('STORE_WRITE_FAILED')
     expect(openLedger(store, { chainId: CHAIN_ID }).committedHeight).toBe(1)
@@ -174,21 +176,45 @@ describe('ledger', () => {
     expect(() => open()).toThrow(expect.objectContaining({ code: 'STORE_WRONG_FORMAT' }))
   })
 
-  it('ledger: pruning drops bodies, keeps headers, certificates, tree roots and an hour of replay records', async () => {
+  it('ledger: pruning drops bodies, keeps headers, certificates, tree roots, ids and an hour of replay records', async () => {
     const { ledger, maker } = await filledLedger(new MemoryStore(), 5)
     await ledger.commitBlock(maker.next({ time: 5_000_000 }))
     await ledger.commitBlock(maker.next({ time: 10_000_000 }))
-    expect(await ledger.prune(100)).toBe(7)
-    expect(ledger.prunedBelow).toBe(7)
-    expect(await ledger.body(6)).toBeUndefined()
-    expect(await ledger.body(7)).toBeDefined()
-    expect(ledger.header(6)).toBeDefined()
-    expect(ledger.certificate(6)).toBeDefined()
-    expect(ledger.treeRoots(6)).toHaveLength(1)
+    const ids = idsOf((await ledger.body(5)) as Uint8Array)
+    expect(await ledger.pruneStep(100, Infinity, readBody)).toEqual({ from: 1, to: 6, bytes: 5 * 64 })
+    expect(ledger.firstBody).toBe(6)
+    expect(await ledger.body(5)).toBeUndefined()
+    expect(await ledger.body(6)).toBeDefined()
+    expect(await ledger.prunedIds(5)).toEqual(ids)
+    expect(ledger.header(5)).toBeDefined()
+    expect(ledger.certificate(5)).toBeDefined()
+    expect(ledger.treeRoots(5)).toHaveLength(1)
+    expect((await collect(ledger.deviceEvents(DEVICE, { limit: 10 }))).map(({ height }) => height)).toEqual([7, 6])
     expect(await check(ledger)).toEqual([])
     await ledger.commitBlock(maker.next({ time: 10_001_000 }))
-    expect(await ledger.prune(100)).toBe(7)
-    expect(await collect(ledger.replayRecordsSince(0))).toHaveLength(2)
+    expect((await ledger.pruneStep(100, Infinity, readBody)).to).toBe(6)
+    expect(await collect(ledger.replayRecordsSince(0))).toHaveLength(3)
+  })
+
+  it('ledger: a step drops no body at or above the height given, none younger than the time given, and at most 64', async () => {
+    const { ledger, maker } = await filledLedger(new MemoryStore(), 200)
+    await ledger.commitBlock(maker.next({ time: 100_000_000 }))
+    expect((await ledger.pruneStep(10, Infinity, readBody)).to).toBe(10)
+    expect((await ledger.pruneStep(100, 20_000, readBody)).to).toBe(19)
+    expect((await ledger.pruneStep(500, Infinity, readBody)).to).toBe(83)
+    expect(await check(ledger)).toEqual([])
+  })
+
+  it('check: ids of a dropped body that are gone or others are found', async () => {
+    const store = new MemoryStore()
+    const { ledger, maker } = await filledLedger(store, 3)
+    await ledger.commitBlock(maker.next({ time: 100_000_000 }))
+    await ledger.pruneStep(3, Infinity, readBody)
+    await store.batch([{ key: heightKey('transactionIds', 1), value: undefined }], { sync: true })
+    await store.batch([{ key: heightKey('transactionIds', 2), value: new Uint8Array(64) }], { sync: true })
+    const problems = (await check(ledger)).join('\n')
+    expect(problems).toContain('height 1: no body, and no ids')
+    expect(problems).toContain('height 2: the list of ids is not the one')
   })
 })
 

@@ -67,6 +67,7 @@ async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, now
       log: quiet,
       committed() {},
       evidence() {},
+      join: async () => false,
     },
   )
   return { node, blocks, penalties, asked }

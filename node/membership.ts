@@ -1,0 +1,58 @@
+/** Where this node stands among the members, and where they are found. */
+import { isPeerKey } from '../config/kinds.ts'
+import { toHex } from '../protocol/bytes.ts'
+import { readAddresses } from '../protocol/kinds/governance/record.ts'
+import type { StateReader } from '../protocol/kinds/kind.ts'
+import type { MemberSet, PublicKeyHex } from '../protocol/members.ts'
+import type { Seat } from './consensus/eras.ts'
+import type { LedgerEra } from './executor/era.ts'
+import type { MemberAddresses, NetworkLog } from './network/network.ts'
+
+/** What is logged on the way from era to era. */
+type MembershipLog = NetworkLog & { error(fields: object, message: string): void }
+
+/**
+ * Where each other member listens: as configured under its name or key, or as it said when it joined. Peers that are configured by key and are no
+ * members stand here as well: a node that is none finds its way to the consortium through them.
+ */
+export function memberAddresses(
+  { members }: MemberSet,
+  peers: readonly { readonly member: string; readonly address: string }[],
+  state: StateReader,
+  own: PublicKeyHex,
+): MemberAddresses[] {
+  const found = members.map(({ name, publicKey }) => {
+    const key = toHex(publicKey)
+    const configured = peers.filter(({ member }) => member === name || member === key).map(({ address }) => address)
+    return { publicKey: key, addresses: configured.length > 0 ? configured : [...readAddresses(state, key)] }
+  })
+  const others = peers.filter(({ member }) => isPeerKey(member) && !found.some(({ publicKey }) => publicKey === member))
+  return [...found, ...others.map(({ member, address }) => ({ publicKey: member, addresses: [address] }))].filter(
+    ({ publicKey }) => publicKey !== own,
+  )
+}
+
+/** An operator is told where this node stands in an era that begins, loudly where it stands outside. */
+export function sayWhere(
+  log: MembershipLog,
+  own: PublicKeyHex,
+  { era, memberSet }: LedgerEra,
+  me: number,
+  before: Seat | null,
+): void {
+  const fields = { era, members: memberSet.members.map(({ name }) => name), publicKey: own }
+  if (me >= 0) {
+    if (before === null) return log.info(fields, 'this node is a member')
+    return log.info(fields, before.me < 0 ? 'an era begins: this node is a member now' : 'an era begins')
+  }
+  if (before !== null && before.me >= 0)
+    return log.error(
+      fields,
+      'this node is no member any more: it was removed, or its key was replaced. It signs nothing, the members end their connections, and what it ' +
+        'has can still be read. After a change of key: `althing keys activate`, then start again',
+    )
+  log.warn(
+    fields,
+    'this node is no member: it follows the chain as far as members let it, and signs nothing. Members let in whose key stands in a proposal',
+  )
+}
