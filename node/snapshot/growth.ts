@@ -56,6 +56,7 @@ export class Growth {
   readonly #library: SnapshotLibrary
   readonly #pruner: Pruner
   readonly #joiner: Joiner
+  #joining: Promise<boolean> | undefined
 
   private constructor(options: GrowthOptions, deps: GrowthDependencies, library: SnapshotLibrary) {
     const { ledger, executor, network, clock, log } = deps
@@ -83,7 +84,9 @@ export class Growth {
 
   /** See `Joiner.join`; false at once where every block is to be replayed. */
   async join(): Promise<boolean> {
-    return this.#options.join === 'snapshot' && (await this.#joiner.join())
+    if (this.#options.join !== 'snapshot') return false
+    this.#joining = this.#joiner.join()
+    return this.#joining
   }
 
   /** What is held, and how far joining is. */
@@ -94,6 +97,8 @@ export class Growth {
 
   async stop(): Promise<void> {
     this.#joiner.stop()
+    // Whoever asked for it hears of its failure; here it has to let go of its files.
+    await this.#joining?.catch(() => undefined)
     await this.#pruner.stop()
     await this.#library.stop()
   }
