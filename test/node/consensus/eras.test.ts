@@ -9,7 +9,7 @@ import { MemberNode } from '../../../node/main.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../../protocol/genesis.ts'
-import { type Change, consentBytes } from '../../../protocol/kinds/governance/record.ts'
+import { type Change, consentBytes, readProposal } from '../../../protocol/kinds/governance/record.ts'
 import { KINDS } from '../../../protocol/kinds/table.ts'
 import { sign } from '../../../protocol/signature.ts'
 import { signTransaction } from '../../../protocol/transaction.ts'
@@ -115,8 +115,11 @@ class Consortium {
     // Before others write.
     const id = this.last
     expect(await submitted).toEqual(['OK'])
-    await until('the proposal is committed by all members', () =>
-      this.members().every((node) => node.executor.reads.transaction(id) !== undefined),
+    // By what the next transaction is judged on: the store has a block a moment before the head has moved to it.
+    await until('the proposal is open for all members', () =>
+      this.members().every(
+        ({ executor }) => readProposal(executor.surroundings(Date.now()).state, toHex(id)) !== undefined,
+      ),
     )
     return id
   }
