@@ -250,6 +250,7 @@ export class MemberNode {
         intake,
         network,
         verifier,
+        kept: record.blocks,
         log,
         committed: (committed, view) => node.#committed(committed, view),
         evidence: (evidence) => node.#remember(evidence),
@@ -341,8 +342,11 @@ export class MemberNode {
       proposedHeader: (hash) => driver.proposedHeader(hash),
     })
     serveDevices({ chainId, network, executor, intake, clock, onCommitted: (listener) => node.onCommitted(listener) })
+    await blocks.restore()
     await network.start()
     driver.start()
+    // What was voted for before is served and known again, as if it had just arrived.
+    for (const { frame } of await record.blocks.stored()) if (frame !== undefined) driver.receiveGossiped(frame)
     return node
   }
 

@@ -24,6 +24,7 @@ import {
 import { leaderOf } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
+import type { NetworkLog } from '../network/network.ts'
 
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
@@ -45,12 +46,16 @@ export type DriverDependencies = {
   fatal(error: unknown): void
 }
 
+/** A proposal's parts as they arrived; `frame`: the whole, where it is kept. */
+export type Received = ProposalParts & { readonly sealed: SealedHeader; readonly frame: Uint8Array | undefined }
 /** Bodies, blocks and the ledger, as consensus needs them. Each promise may take as long as it takes. */
 export type BlockDuties = {
-  /** Whether the proposed block is valid (§4.1): gets its body and waits for its parent first; null if it cannot tell now. */
-  validate(proposal: Proposal, parts: ProposalParts & { readonly sealed: SealedHeader }): Promise<boolean | null>
+  /** Whether the proposed block is valid (§4.1): gets its body, waits for its parent; null if it cannot tell now. A valid one is kept. */
+  validate(proposal: Proposal, received: Received): Promise<boolean | null>
   /** Builds on `parent` as soon as there is work or the heartbeat is due; null if the parent is not here. */
   build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null>
+  /** A block that was built here is proposed as `frame`. */
+  proposed(hash: string, frame: Uint8Array): void
   /** The bytes of the proposal of `slot`, from one of `holders`; null if nobody has it. */
   fetchProposal(slot: Slot, holders: readonly MemberIndex[]): Promise<{ from: MemberIndex; frame: Uint8Array } | null>
   /** Headers from `hash` downwards, some of them; none if nobody has it. */
@@ -65,11 +70,7 @@ export type BlockDuties = {
 /** A block that this leader built. */
 export type BuiltProposal = { readonly block: Block; readonly parts: ProposalParts }
 /** The calls of a logger that the driver uses. */
-export type DriverLog = {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-}
+export type DriverLog = NetworkLog
 
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
@@ -339,6 +340,7 @@ export class Driver {
         if (frame === undefined) {
           frame = encodeProposal(effect.message, parts)
           this.#keepFrame(effect.message, frame)
+          blocks.proposed(effect.message.block.hash, frame)
           links.gossip(frame)
         }
         return links.push(effect.to, frame)
@@ -354,10 +356,10 @@ export class Driver {
         const parts = this.#parts.get(effect.proposal.block.hash)
         if (parts?.sealed == null) return
         const { hash } = effect.proposal.block
-        const { sealed } = parts
+        const received = { ...parts, sealed: parts.sealed, frame: this.#frames.get(nameOf(effect.proposal)) }
         return this.#request(
           `validate/${hash}`,
-          () => blocks.validate(effect.proposal, { ...parts, sealed }),
+          () => blocks.validate(effect.proposal, received),
           (valid) => {
             if (valid !== null) this.dispatch({ type: 'validated', hash, valid })
           },

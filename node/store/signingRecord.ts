@@ -9,6 +9,7 @@ import { concat, equalBytes } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { isAlthingError } from '../errors.ts'
 import { type Disk, systemDisk } from './disk.ts'
+import { KeptBlocks } from './keptBlocks.ts'
 import { storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
@@ -17,7 +18,7 @@ export const signingDirectory = (dataDirectory: string): string => join(dataDire
 
 const KEY = Uint8Array.of(1)
 const CHECKSUM_BYTES = 32
-/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
+/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
@@ -69,7 +70,7 @@ export async function openSigningRecord(directory: string, disk: Disk = systemDi
   try {
     const sealed = readSealed(store, directory)
     if (sealed === undefined) throw storeError('SIGNING_RECORD_MISSING', `the signing record in ${directory} is empty`)
-    return new SigningRecord(store, unseal(sealed))
+    return new SigningRecord(store, unseal(sealed), await KeptBlocks.open(store))
   } catch (error) {
     await store.close()
     throw error
@@ -122,13 +123,16 @@ function readSealed(store: KeyValueStore, directory: string): Uint8Array | undef
 
 /** The open record of one member. Use `openSigningRecord`. */
 export class SigningRecord {
+  /** Blocks that the record binds this member to; written with it. */
+  readonly blocks: KeptBlocks
   readonly #store: KeyValueStore
   #latest: Uint8Array
   #writing = false
   #failure: unknown
 
-  constructor(store: KeyValueStore, latest: Uint8Array) {
+  constructor(store: KeyValueStore, latest: Uint8Array, blocks: KeptBlocks) {
     this.#store = store
+    this.blocks = blocks
     this.#latest = latest
   }
 
@@ -153,7 +157,7 @@ export class SigningRecord {
     try {
       // A copy: the caller may reuse its array while the write is under way, and `read` must not change with it.
       const kept = Uint8Array.from(record)
-      await this.#store.batch([{ key: KEY, value: seal(kept) }], { sync: true })
+      await this.#store.batch([{ key: KEY, value: seal(kept) }, ...this.blocks.takeWaiting()], { sync: true })
       this.#latest = kept
     } catch (error) {
       this.#failure = error
