@@ -65,6 +65,8 @@ export type ServiceOptions = {
   readonly clock: Clock
   readonly signingKeys: ReadonlyMap<string, SigningKey>
   readonly disk: { readonly directory: string; readonly freeBytesMin: number }
+  /** Whether the metrics tell of the whole process as well; default true. Several nodes of one process say false. */
+  readonly processMetrics?: boolean
 }
 
 /** Answers for one node until `stop`. */
@@ -85,7 +87,7 @@ export class NodeService {
     this.#options = options
     this.#feed = feed
     this.#lastCommitMs = clock.monotonic()
-    this.metrics = new Metrics(() => this.#look(), node.version)
+    this.metrics = new Metrics(() => this.#look(), node.version, options.processMetrics)
     watch.metrics = this.metrics
     this.#heads = new Heads({
       clock,
