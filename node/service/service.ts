@@ -176,7 +176,7 @@ export class NodeService {
     return new Promise((resolve, reject) => {
       const timer = this.#options.clock.after(timeoutMs, () => {
         stopListening?.()
-        resolve(this.#fateOf(id) ?? { outcome: 'timeout' })
+        settle()
       })
       const settle = (): void => {
         timer.cancel()
