@@ -31,11 +31,13 @@ const blockCodec = record({
   transactions: list(bytes(1, LIMITS.transactionBytesMax), LIMITS.blockTransactionsMax),
 })
 
+type Kept = { readonly height: number; readonly hash: Uint8Array; framed: boolean }
+
 /** The blocks kept beside one signing record. */
 export class KeptBlocks {
   readonly #store: KeyValueStore
   /** Hash (hexadecimal) → height and hash, in the order in which they were kept. */
-  readonly #kept = new Map<string, { readonly height: number; readonly hash: Uint8Array }>()
+  readonly #kept = new Map<string, Kept>()
   /** What the next write of the record takes with it. */
   #waiting: StoreOperation[] = []
 
@@ -48,7 +50,7 @@ export class KeptBlocks {
     const blocks = new KeptBlocks(store)
     for await (const [key] of store.iterate(prefixRange(BLOCKS))) {
       const hash = key.slice(9)
-      blocks.#kept.set(toHex(hash), { height: decodeHeight(key, 1), hash })
+      blocks.#kept.set(toHex(hash), { height: decodeHeight(key, 1), hash, framed: false })
     }
     return blocks
   }
@@ -62,7 +64,7 @@ export class KeptBlocks {
   keep({ height, hash, header, transactions }: KeptBlock): void {
     const name = toHex(hash)
     if (this.#kept.has(name)) return
-    this.#kept.set(name, { height, hash })
+    this.#kept.set(name, { height, hash, framed: false })
     const value = encodeCbor(blockCodec.to({ header, transactions }))
     this.#waiting.push({ key: keyOf(BLOCKS, height, hash), value })
     for (const oldest of this.#kept.keys()) {
@@ -71,10 +73,12 @@ export class KeptBlocks {
     }
   }
 
-  /** Keeps the proposal by which a kept block came; what it says of a block that is not kept is passed over. */
+  /** Keeps the first proposal by which a kept block came; that of a block that is not kept is passed over. */
   keepFrame(hash: string, frame: Uint8Array): void {
     const kept = this.#kept.get(hash)
-    if (kept !== undefined) this.#waiting.push({ key: keyOf(FRAMES, kept.height, kept.hash), value: frame })
+    if (kept === undefined || kept.framed) return
+    kept.framed = true
+    this.#waiting.push({ key: keyOf(FRAMES, kept.height, kept.hash), value: frame })
   }
 
   /** Lets go of all up to `height`: they are in the ledger, or conflict with what is. */
@@ -83,7 +87,7 @@ export class KeptBlocks {
   }
 
   #forget(name: string): void {
-    const { height, hash } = this.#kept.get(name) as { height: number; hash: Uint8Array }
+    const { height, hash } = this.#kept.get(name) as Kept
     this.#kept.delete(name)
     for (const place of [BLOCKS, FRAMES]) this.#waiting.push({ key: keyOf(place, height, hash), value: undefined })
   }
