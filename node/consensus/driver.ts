@@ -64,7 +64,7 @@ export type BlockDuties = {
   isCommitted(hash: string, height: number): boolean | null
   /** The block is committed: execute what is missing, write it. Resolves once it is durable. */
   commit(certificate: Certificate): Promise<void>
-  assurance(certificate: Certificate): void
+  assurance(certificate: Certificate): Promise<void>
   evidence(evidence: Evidence): void
 }
 /** A block that this leader built. */
@@ -220,8 +220,8 @@ export class Driver {
     this.dispatch({ type: 'connected', member, run })
   }
 
-  /** A frame that arrived from member `from`. Returns why it was refused, for the peer's account, or null. */
-  receive(from: MemberIndex, data: Uint8Array): Code | null {
+  /** A frame that arrived from member `from`, `asked` for or not. Returns why it was refused, for the peer's account, or null. */
+  receive(from: MemberIndex, data: Uint8Array, asked = false): Code | null {
     if (this.#stopped) return null
     const frame = frameOf(data)
     if (frame === undefined) return this.#refuse('MESSAGE_MALFORMED')
@@ -230,7 +230,7 @@ export class Driver {
       return null
     }
     const verified = this.#deps.verifier.verify(frame.message, from)
-    return verified.ok ? this.#take(from, verified, data) : this.#refuse(verified.code)
+    return verified.ok ? this.#take(from, verified, data, asked) : this.#refuse(verified.code)
   }
 
   /** A proposal that was gossiped, by whomever: the leader's signature says whose it is. Returns why it was refused, or null. */
@@ -245,10 +245,10 @@ export class Driver {
     return this.#take(leaderOf(message.view, this.#state.era.n), verified, data)
   }
 
-  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array): null {
+  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): null {
     if (message.kind === 'proposal' && parts !== null) {
-      // It comes by push and by gossip: the second one says nothing new.
-      if (this.#frames.has(nameOf(message))) return null
+      // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
+      if (!asked && this.#frames.has(nameOf(message))) return null
       this.#keepParts(message.block.hash, parts)
       this.#keepFrame(message, data)
     }
@@ -385,7 +385,7 @@ export class Driver {
           `proposal/${effect.slot.hash}/${effect.holders.join()}`,
           () => blocks.fetchProposal(effect.slot, effect.holders),
           (found) => {
-            if (found !== null) this.receive(found.from, found.frame)
+            if (found !== null) this.receive(found.from, found.frame, true)
           },
         )
       case 'fetchHeaders':
@@ -408,7 +408,7 @@ export class Driver {
           this.dispatch({ type: 'applied', hash: effect.certificate.hash })
         })
       case 'assurance':
-        return blocks.assurance(effect.certificate)
+        return this.#answer(blocks.assurance(effect.certificate), () => undefined)
       case 'evidence':
         log.warn({ evidence: effect.evidence.kind }, 'evidence of misbehaviour')
         return blocks.evidence(effect.evidence)

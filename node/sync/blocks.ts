@@ -272,13 +272,11 @@ export class Blocks implements BlockDuties {
     if (executor.knows(hash)) this.#publish(await this.#commitWhenThereIsSpace(hash, encoded), certificate.view)
   }
 
-  assurance(certificate: Certificate): void {
-    const { executor, log } = this.#deps
+  async assurance(certificate: Certificate): Promise<void> {
+    const { executor } = this.#deps
     const encoded = encodeAs(certificateCodec, toWireCertificate(this.#options.era, certificate))
     if (executor.head.height < certificate.height) return
-    executor
-      .updateCertificate(certificate.height, encoded)
-      .catch((error) => log.warn({ error }, 'certificate not widened'))
+    await executor.updateCertificate(certificate.height, encoded)
   }
 
   evidence(evidence: Evidence): void {
