@@ -163,6 +163,7 @@ export class Clients {
         if (submission?.ok !== false) this.#world.violation(`${machine.place} takes rubbish in`)
         this.#count('rubbish refused')
       })
+      .catch((error: unknown) => this.#refused(error))
   }
 
   #refused(error: unknown): void {

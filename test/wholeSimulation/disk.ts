@@ -27,7 +27,12 @@ const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 
 export type WriteFault = { readonly kind: 'crash' | 'fail'; readonly made: boolean; writes: number; crash(): void }
 
 /** How fast a disk is, ms. */
-export type DiskSpeed = { readonly writeMsMax: number; readonly readMsMax: number }
+export type DiskSpeed = {
+  readonly writeMsMax: number
+  readonly readMsMax: number
+  /** It acknowledges syncs and does not make them: such a disk must be found out. */
+  readonly forgetful: boolean
+}
 
 /** The disk of one machine; outlives the processes that use it. */
 export class SimulatedDisk {
@@ -229,7 +234,7 @@ export class SimulatedDisk {
       if (value === undefined) image.values.delete(text)
       else image.values.set(text, value)
     }
-    if (sync) image.unsynced = []
+    if (sync && this.#speed.forgetful !== true) image.unsynced = []
     else image.unsynced.push(undo)
   }
 

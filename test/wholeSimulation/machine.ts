@@ -50,6 +50,7 @@ export type MachineOptions = {
   readonly twist: Twist | undefined
   readonly rate: number
   readonly diskMsMax: number
+  readonly forgetful: boolean
   readonly pool: { readonly bytesMax: number; readonly countMax: number }
 }
 
@@ -72,6 +73,8 @@ export class Machine {
   runs = 0
   /** It has to start with `recover`. */
   mustRecover = false
+  /** It lost its record and has not been seen to be through with it. */
+  recovering = false
   /** Until when an operator leaves it down, virtual ms. */
   downUntil = 0
   readonly #schedule: Schedule
@@ -88,7 +91,8 @@ export class Machine {
     this.#random = world.random
     this.#wires = world.wires
     this.#watch = world.watch
-    this.disk = new SimulatedDisk(world.random, { writeMsMax: options.diskMsMax, readMsMax: 1 })
+    const { diskMsMax, forgetful } = options
+    this.disk = new SimulatedDisk(world.random, { writeMsMax: diskMsMax, readMsMax: 1, forgetful })
   }
 
   get place(): string {

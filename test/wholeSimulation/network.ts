@@ -53,15 +53,15 @@ export type NetworkWatch = {
   readonly twist: Twist | undefined
 }
 
+type Frame = { readonly isSmall: boolean; readonly bytes: Uint8Array }
 type Link = {
   readonly other: SimulatedNetwork
   /** Frames held back while the direction is cut, small and large. */
-  held: { readonly isSmall: boolean; readonly bytes: Uint8Array }[]
+  held: Frame[]
   heldBytes: number
   /** When the last frame of each channel arrives, so that none overtakes another. */
   smallAt: number
   pushAt: number
-  /** Chains what a handler has not finished. */
   readonly since: number
 }
 type Subscriber = {
@@ -85,6 +85,8 @@ export class SimulatedNetwork implements Network {
   readonly #now: () => number
   readonly #run: Uint8Array
   readonly #links = new Map<SimulatedNetwork, Link>()
+  /** Frames of peers whose side of the link was up first. */
+  readonly #early = new Map<SimulatedNetwork, Frame[]>()
   readonly #paused = new Map<PublicKeyHex, number>()
   readonly #penalties: PerPeer<TokenBucket>
   readonly #offences: PerPeer<TokenBucket>
@@ -139,6 +141,7 @@ export class SimulatedNetwork implements Network {
     this.#phase = 'stopped'
     for (const link of [...this.#links.values()]) this.unlink(link.other)
     for (const subscriber of this.#subscribers.values()) subscriber.closed()
+    this.#subscribers.clear()
     this.#wires.leave(this)
   }
 
@@ -169,9 +172,13 @@ export class SimulatedNetwork implements Network {
     const since = this.#now()
     this.#links.set(other, { other, held: [], heldBytes: 0, smallAt: 0, pushAt: 0, since })
     this.#guarded(() => this.#link?.(other.publicKey, true, other.#run))
+    const early = this.#early.get(other) ?? []
+    this.#early.delete(other)
+    for (const { isSmall, bytes } of early) this.#arrived(other, isSmall, bytes)
   }
 
   unlink(other: SimulatedNetwork): void {
+    this.#early.delete(other)
     if (!this.#links.delete(other)) return
     this.#guarded(() => this.#link?.(other.publicKey, false))
   }
@@ -248,7 +255,13 @@ export class SimulatedNetwork implements Network {
   }
 
   #arrived(from: SimulatedNetwork, isSmall: boolean, bytes: Uint8Array): void {
-    if (!this.#links.has(from) || this.#phase !== 'running') return
+    if (this.#phase !== 'running') return
+    if (!this.#links.has(from)) {
+      // The other side was up first: its frames wait in the stream.
+      if (from.isLinkedTo(this))
+        this.#early.set(from, [...(this.#early.get(from) ?? []), { isSmall, bytes }].slice(-2048))
+      return
+    }
     this.#wires.schedule.note(`${from.place}>${this.place} ${isSmall ? 'm' : 'p'} ${bytes.length} ${bytes.at(-1)}`)
     this.#guarded(() => (isSmall ? this.#message : this.#push)?.(from.publicKey, bytes))
   }

@@ -66,6 +66,8 @@ export type Scenario = {
   readonly clientPauseMs: number
   readonly weather: Weather
   readonly diskMsMax: number
+  /** Disks lie about what is durable: for a test of the simulator. */
+  readonly forgetful?: boolean
   /** Rates of the members' clocks. */
   readonly drift: readonly number[]
   readonly faults: readonly Fault[]

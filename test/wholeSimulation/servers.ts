@@ -1,6 +1,6 @@
 /** What a simulated process answers: the bounds and refusals of node/network/requests.ts. */
 import { PerPeer, TokenBucket } from '../../node/network/limiter.ts'
-import type { RequestHandler, RoleOf, ServeLimits } from '../../node/network/network.ts'
+import type { PeerRole, RequestHandler, RoleOf, ServeLimits } from '../../node/network/network.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Scope } from './schedule.ts'
@@ -53,7 +53,13 @@ export class Servers {
     if (server === undefined) return 'NETWORK_UNSUPPORTED'
     const { handler, limits, usage } = server
     const { roleOf, fault, scope } = this.#process
-    const role = roleOf(peer)
+    let role: PeerRole | null
+    try {
+      role = roleOf(peer)
+    } catch {
+      // Its ledger has failed, and it is about to end.
+      return 'NETWORK_REFUSED'
+    }
     if (role === null || !limits.roles.includes(role)) return 'NETWORK_REFUSED'
     if (bytes.length > limits.bytesMax) {
       fault(peer, 'MESSAGE_TOO_LARGE')

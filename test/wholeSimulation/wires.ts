@@ -33,6 +33,9 @@ export const calm = (deltaMs: number): Weather => ({
 
 /** How long a link that carries nothing in one direction is kept, ms: the watchdog of node/network/links.ts. */
 const GIVE_UP_MS = 6000
+/** Period of the watchdog, and how often it sees a link that one side alone has before it ends it. */
+const WATCH_MS = 1000
+const HALF_LOOKS_MAX = 3
 /** Least and most time until a lost link is tried again, ms. */
 const REDIAL_MS_MIN = 200
 const REDIAL_MS_MAX = 2500
@@ -46,6 +49,8 @@ export class Wires {
   weather: Weather
   readonly figures: WireFigures = { frames: 0, lost: 0, duplicated: 0, held: 0, linksLost: 0 }
   readonly #processes = new Map<string, SimulatedNetwork>()
+  /** Pairs of which one alone has a link: how often that was seen. */
+  readonly #half = new Map<string, number>()
   /** Directions that are cut, `from>to`, by place. */
   readonly #cut = new Set<string>()
   /** Which of two processes with one key a third one reaches. */
@@ -55,6 +60,24 @@ export class Wires {
     this.schedule = schedule
     this.random = random
     this.weather = weather
+    this.#watch()
+  }
+
+  /** As the watchdog of node/network/links.ts: a link that only one side has is ended, one that is missing is dialled. */
+  #watch(): void {
+    this.schedule.at(WATCH_MS, () => {
+      const all = [...this.#processes.values()]
+      for (const [i, a] of all.entries())
+        for (const b of all.slice(i + 1)) {
+          const name = `${a.place} ${b.place}`
+          const isHalf = a.isLinkedTo(b) !== b.isLinkedTo(a)
+          const looks = isHalf ? (this.#half.get(name) ?? 0) + 1 : 0
+          this.#half.set(name, looks)
+          if (looks >= HALF_LOOKS_MAX) this.breakLink(a, b)
+          if (!isHalf && !a.isLinkedTo(b)) this.#dialSoon(a, b)
+        }
+      this.#watch()
+    })
   }
 
   /** A process begins to listen. */
@@ -171,7 +194,7 @@ export class Wires {
       if (!isHere || a.isLinkedTo(b) || this.find(b.publicKey, a) !== b || this.find(a.publicKey, b) !== a) return
       // What is cut is dialled again once it is whole.
       if (!this.isWhole(a.place, b.place)) return
-      if (a.isPaused(b.publicKey) || b.isPaused(a.publicKey) || b.isLinkedTo(a)) return this.#dialSoon(a, b)
+      if (a.isPaused(b.publicKey) || b.isPaused(a.publicKey) || b.isLinkedTo(a)) return
       a.scope.later(0, () => a.link(b))
       b.scope.later(this.smallMs(), () => b.link(a))
     })

@@ -94,6 +94,7 @@ export class World {
         twist: twistOf(lie, this.random),
         rate: drift[index] as number,
         diskMsMax,
+        forgetful: this.scenario.forgetful === true,
         pool,
       }
       const watch = {
@@ -175,7 +176,11 @@ export class World {
   #look(): void {
     this.schedule.at(LOOK_MS, () => {
       if (this.#ended) return
-      for (const machine of this.honest) this.checker.watch(machine)
+      for (const machine of this.honest) {
+        this.checker.watch(machine)
+        const phase = machine.node?.driver.state.phase
+        if (phase !== undefined && phase !== 'recovering') machine.recovering = false
+      }
       this.#look()
     })
   }
@@ -290,13 +295,12 @@ export class World {
 
   /** One member at a time recovers, and never one alone; a liar's record is its own affair. */
   #loseRecord(machine: Machine, path: string, downMs: number): void {
-    const recovering = this.honest.some(
-      ({ node, mustRecover }) => mustRecover || node?.driver.state.phase === 'recovering',
-    )
+    const recovering = this.honest.some((one) => one.recovering)
     const { f } = quorumSizes(this.scenario.n, this.scenario.parameters.percent)
     if (recovering || machine.options.lies || this.scenario.liars.size >= Math.max(1, f)) return
     if (!this.checker.hasCopy(machine, this.honest)) return
     machine.mustRecover = true
+    machine.recovering = true
     this.#lose(machine, path, downMs)
   }
 
