@@ -1,14 +1,17 @@
 /**
  * Stage: the operator. `althing testnet` from beginning to end: folder, processes, table, second terminal, signals, summary.
  * Invariants: standard output carries data (the table, or with --json the summary alone), remarks go to standard error; however it ends, no
- * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong.
+ * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong; what one that was
+ * killed left, the next one removes.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { basename, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommandError, EXIT } from '../cli/failure.ts'
+import { type DirectoryLock, lockDirectory } from '../node/store/lock.ts'
 import { type ControlAnswer, type ControlRequest, ControlServer, ensureRunFolder } from './control.ts'
 import { createHomes, readPlaces, type TestnetPlaces, tokenFileIn } from './homes.ts'
+import { sweepLeftovers } from './leftovers.ts'
 import type { TestnetPlan } from './plan.ts'
 import { type Summary, summarise, summaryLines } from './summary.ts'
 import { compactLine, LiveArea, tableLines } from './table.ts'
@@ -74,7 +77,7 @@ class Run {
       process.on(signal, handler)
       return () => process.off(signal, handler)
     })
-    const { folder, remove } = await this.#folder()
+    const { folder, lock } = await this.#folder()
     let keep = false
     try {
       const places = await this.#places(folder)
@@ -88,7 +91,11 @@ class Run {
       if (this.#signal !== undefined) return SIGNALS[this.#signal]
       throw error
     } finally {
-      if (remove && !(keep && this.#signal === undefined)) await rm(folder, { recursive: true, force: true })
+      if (lock !== undefined) {
+        if (!keep || this.#signal !== undefined) await rm(folder, { recursive: true, force: true })
+        // A folder that is kept has no lock, so that nobody sweeps it.
+        await lock.release()
+      }
       for (const off of handlers) off()
     }
   }
@@ -109,9 +116,12 @@ class Run {
     this.#end.resolve()
   }
 
-  async #folder(): Promise<{ folder: string; remove: boolean }> {
-    if (this.#options.folder !== undefined) return { folder: resolve(this.#options.folder), remove: false }
-    return { folder: await mkdtemp(join(await ensureRunFolder(), 'run-')), remove: true }
+  async #folder(): Promise<{ folder: string; lock?: DirectoryLock }> {
+    if (this.#options.folder !== undefined) return { folder: resolve(this.#options.folder) }
+    const runFolder = await ensureRunFolder()
+    await sweepLeftovers(runFolder, this.#terminal.remark)
+    const folder = await mkdtemp(join(runFolder, 'run-'))
+    return { folder, lock: await lockDirectory(folder) }
   }
 
   async #places(folder: string): Promise<TestnetPlaces> {

@@ -112,9 +112,20 @@ function endEra(d: Draft): void {
   s.queued = []
   s.requested = new Map()
   s.unplaced = new Map()
-  keepAndSend(d, { kind: 'cc', era: s.era.era, certificate: s.highest })
+  showEnd(d)
   // One that only follows has nothing to record.
-  if (s.era.me < 0) d.effects.push({ type: 'eraEnded', certificate: s.highest })
+  if (s.era.me < 0) announceEnd(d)
+}
+
+/** Shows the CC that ended the era to everyone (§5.1). */
+export function showEnd(d: Draft): void {
+  const { highest, era } = d.s
+  if (highest !== null) keepAndSend(d, { kind: 'cc', era: era.era, certificate: highest })
+}
+
+/** The next era may start: the last record of this one is on disk, and the next one's takes its place. */
+export function announceEnd(d: Draft): void {
+  if (d.s.highest !== null) d.effects.push({ type: 'eraEnded', certificate: d.s.highest })
 }
 
 /** Forgets what no rule can ask for again. */

@@ -82,7 +82,7 @@ export function findUnlocked(d: Draft, proposal: Proposal, member: MemberIndex):
   }
 }
 
-/** Looks again at what was signed for the block `hash` in a view, now that its header is known. */
+/** Looks again at what was signed for a block, now that its header or proposal is known. */
 export function lookAgain(d: Draft, candidate: Candidate): void {
   for (const member of [...candidate.votes.keys(), ...candidate.commits.keys()]) findConflict(d, candidate, member)
   const { proposal } = candidate

@@ -3,7 +3,7 @@
  * Invariants: an event is first remembered (reception.ts), then every rule that now holds is carried out, each arm naming its section.
  * Nothing leaves before the record that covers it is durable, and the conditions are asked again when it is. No clock, no randomness.
  */
-import { checked, fork, placeCertificates, showFork } from './committed.ts'
+import { announceEnd, checked, fork, placeCertificates, showEnd, showFork } from './committed.ts'
 import { commit, commitLate, vote } from './decide.ts'
 import { acknowledged, repeat } from './delivery.ts'
 import { acknowledge, flush, owe, written } from './disk.ts'
@@ -51,9 +51,10 @@ function receive(d: Draft, event: Event): void {
   switch (event.type) {
     case 'start':
       begin(d)
-      showFork(d)
-      if (s.phase === 'ended') announceEnd(d)
-      return
+      if (s.phase === 'forked') showFork(d)
+      if (s.phase !== 'ended') return
+      showEnd(d)
+      return announceEnd(d)
     case 'message':
       return receiveMessage(d, event.from, event.key, event.message)
     case 'acknowledged':
@@ -153,11 +154,6 @@ function persisted(d: Draft, ticket: number): void {
   const wasEnding = d.s.phase === 'ended' && d.s.durable?.highest?.hash !== d.s.highest?.hash
   for (const action of written(d, ticket)) release(d, action)
   if (wasEnding && d.s.durable?.highest?.hash === d.s.highest?.hash) announceEnd(d)
-}
-
-/** §5.5: the last record is on disk: the next era may start, whose record takes its place. */
-function announceEnd(d: Draft): void {
-  if (d.s.highest !== null) d.effects.push({ type: 'eraEnded', certificate: d.s.highest })
 }
 
 function advance(d: Draft): void {

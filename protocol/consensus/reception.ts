@@ -79,11 +79,10 @@ function admitSlot(d: Draft, from: MemberIndex, slot: Slot): Admission {
 }
 
 /** Learns where a block stands in the tree. */
-export function learnBlock(d: Draft, block: Block): boolean {
-  if (d.s.blocks.has(block.hash)) return false
+export function learnBlock(d: Draft, block: Block): void {
+  if (d.s.blocks.has(block.hash)) return
   d.s.blocks = withEntry(d.s.blocks, block.hash, block)
   d.learnt = true
-  return true
 }
 
 /** Learns headers that were asked for, and looks again at what had to wait for them (§2). */
@@ -144,8 +143,15 @@ function addSignatures(
   const sizeBefore = known?.size ?? 0
   const strong = d.rules.strongQuorum(era)
   if (sizeBefore < era.q || (sizeBefore < strong && merged.size >= strong)) d.learnt = true
-  if (kind === 'commit') d.found.push({ certificate, from })
+  if (kind === 'commit') foundCommits(d, certificate, from)
   return after
+}
+
+/** A CC is placed in the tree whatever its view, since two that conflict are a fork (§4.2), and may close a view (§5.1). */
+function foundCommits(d: Draft, certificate: Certificate, from: MemberIndex): void {
+  d.found.push({ certificate, from })
+  const { view, seq } = certificate
+  if (seq === d.s.era.termBlocks - 1 && view >= d.s.view && view > (d.s.closing?.view ?? -1)) d.s.closing = certificate
 }
 
 /** Learns one member's vote or commit. */
@@ -179,19 +185,13 @@ export function learnVote(d: Draft, vote: Vote): Admission {
   return admission
 }
 
-/**
- * Learns a whole certificate that `from` showed. Each holds an honest member's signature, so there are at most n for one place. A CC is
- * placed in the tree whatever its view: two that conflict are a fork (§4.2).
- */
+/** Learns a whole certificate that `from` showed. Each holds an honest member's signature, so there are at most n for one place. */
 export function learnCertificate(d: Draft, certificate: Certificate, from: MemberIndex): void {
   const { view, seq, kind } = certificate
   if (mattersStill(d, view) && seq >= lowestSeq(d.s, view))
     addSignatures(d, kind, certificate, certificate.signatures, from)
-  if (kind === 'commit') d.found.push({ certificate: anyCommitCertificate(d, certificate), from })
+  if (kind === 'commit') foundCommits(d, candidateOf(d.s, certificate)?.commitCertificate ?? certificate, from)
 }
-
-const anyCommitCertificate = (d: Draft, certificate: Certificate): Certificate =>
-  candidateOf(d.s, certificate)?.commitCertificate ?? certificate
 
 function mattersStill(d: Draft, view: number): boolean {
   if (d.s.views.has(view)) return true
@@ -255,7 +255,8 @@ export function learnProposal(d: Draft, proposal: Proposal): void {
   learnLeaderSignature(d, slot, proposal.leaderSignature)
   if (candidateOf(d.s, slot)?.proposal != null) return
   const candidate = changeCandidate(d, slot, { proposal })
-  if (learnBlock(d, block)) lookAgain(d, candidate)
+  learnBlock(d, block)
+  lookAgain(d, candidate)
 }
 
 /** Learns everything that an answer to a restart's question shows (§6). */

@@ -9,7 +9,7 @@ import { type Draft, viewRecord, withEntry } from './draft.ts'
 import type { Event } from './events.ts'
 import { lockOnEntering } from './lock.ts'
 import type { Answer, Ask, MemberIndex, Message } from './types.ts'
-import { closingCertificate, enter } from './views.ts'
+import { enter } from './views.ts'
 import {
   dropStaleEchoes,
   expire,
@@ -128,11 +128,11 @@ export function endRestart(d: Draft): void {
   const { s } = d
   if ((s.phase !== 'restarting' && s.phase !== 'recovering') || !s.restartWaited || reach(s) < s.era.q) return
   if (s.phase === 'recovering') {
-    // A member alone has nobody to ask; with two, the other one is all there is.
+    // A member alone has nobody to ask; nothing that it signed went anywhere but into its ledger.
     if (s.answers.size < Math.min(s.era.f + 1, s.era.n - 1)) return
     const shown = [...s.answers.values()]
-    const closing = closingCertificate(s)?.view ?? -1
-    const views = [s.view, closing + 1, (s.quit?.view ?? -1) + 1, ...shown.map(({ view }) => view)]
+    const known = [s.highest?.view ?? 0, (s.closing?.view ?? -1) + 1, (s.quit?.view ?? -1) + 1]
+    const views = [s.view, ...known, ...shown.map(({ view }) => view)]
     s.barredView = Math.max(...views)
     s.votesFrom = s.barredView + 1
     s.phase = 'running'

@@ -109,6 +109,8 @@ export type State = {
   readonly quit: BlameCertificate | null
   /** The wait after the BC, from when it has been relayed on; once it has passed, entering waits for headers only. */
   readonly quitWait: 'none' | 'running' | 'passed'
+  /** CC of the block that closed the highest view, of those not below this one, until it has taken the member there. */
+  readonly closing: Certificate | null
   readonly lock: Lock
   readonly lockNow: Lock
   readonly unresolved: readonly Certificate[]

@@ -48,6 +48,7 @@ function emptyState(era: Era, signer: Signer): State {
     reason: { kind: 'start', certificate: null },
     quit: null,
     quitWait: 'none',
+    closing: null,
     lock,
     lockNow: lock,
     unresolved: [],
@@ -113,7 +114,7 @@ function recorded(base: State, record: SigningRecord): State {
     lock,
     lockNow,
     unresolved,
-    views: certified({ ...base, view, previousView: view, lock, lockNow, blocks }, record),
+    ...certified({ ...base, view, previousView: view, lock, lockNow, blocks }, record),
     blocks,
     highest,
     fork: record.fork,
@@ -130,13 +131,16 @@ function recorded(base: State, record: SigningRecord): State {
   }
 }
 
-/** The views of a state that has learnt the certificates of `record`. */
-function certified(state: State, { lock, lockNow, unresolved, highest, reason }: SigningRecord): State['views'] {
+/** What a state knows that has learnt the certificates of `record`. */
+function certified(
+  state: State,
+  { lock, lockNow, unresolved, highest, reason }: SigningRecord,
+): Pick<State, 'views' | 'closing'> {
   const d = draftOf(state, RULES)
   const shown = [lock.tipCertificate, lock.strongCertificate, lockNow.tipCertificate, lockNow.strongCertificate]
   learnCertificates(d, [...shown, ...unresolved, highest], state.era.me)
   learnReason(d, reason, state.era.me)
-  return d.s.views
+  return { views: d.s.views, closing: d.s.closing }
 }
 
 /** The ledger may be ahead of the record: its head is committed whatever the record says. */

@@ -6,8 +6,8 @@ import { enqueue } from './disk.ts'
 import { type Draft, filtered, viewRecord } from './draft.ts'
 import { lockOnClosing, lockOnEntering } from './lock.ts'
 import { learnBlame, lowestView } from './reception.ts'
-import type { Candidate, State, ViewRecord } from './state.ts'
-import type { Certificate, Lock, Reason } from './types.ts'
+import type { Candidate, ViewRecord } from './state.ts'
+import type { Lock, Reason } from './types.ts'
 import { startLeaderWait, startProgress } from './waits.ts'
 
 /** Most views before the last one that are remembered, for the blocks that are certified there and not committed. */
@@ -46,21 +46,12 @@ function quit(d: Draft): void {
   enqueue(d, { kind: 'relay', certificate: found })
 }
 
-/** The CC of the block that closed the highest view, of those that are not below this one nor the one quit; or null. */
-export function closingCertificate(s: State): Certificate | null {
-  let found: Certificate | null = null
-  for (const [view, { places }] of s.views) {
-    if (view < s.view || view < (s.quit?.view ?? -1) || view < (found?.view ?? -1)) continue
-    for (const { commitCertificate } of places.get(s.era.termBlocks - 1) ?? []) found = commitCertificate ?? found
-  }
-  return found
-}
-
 /** §5.1: a CC of a block that closes a view takes a member to the next one at once, also out of a quit wait. */
 function handover(d: Draft): boolean {
-  if (!maySend(d.s)) return false
-  const closing = closingCertificate(d.s)
-  if (closing === null) return false
+  const { closing, view, quit: left } = d.s
+  if (closing === null || !maySend(d.s)) return false
+  d.s.closing = null
+  if (closing.view < view || closing.view < (left?.view ?? -1)) return false
   keepAndSend(d, { kind: 'cc', era: d.s.era.era, certificate: closing })
   enter(d, closing.view + 1, { kind: 'closed', certificate: closing }, lockOnClosing(d, closing))
   return true

@@ -15,7 +15,7 @@ type Signer = { readonly organisation: number; readonly lying: boolean; readonly
 type Support = { readonly spec: EraSpec; readonly slot: Slot; readonly members: Set<number> }
 
 /** Most entries of all collections of one core's state together: README.md, "Bounds", for n ≤ 7 and what a run of the simulator certifies. */
-const STATE_ENTRIES_MAX = 12_000
+const STATE_ENTRIES_MAX = 3_000
 
 export class Checker {
   /** The first ends the run. */

@@ -67,6 +67,11 @@ export class Director {
   entered(core: Core, view: number): void {
     if (this.isActive) this.#plotOf(core.spec).entered(core, view)
   }
+  /** The process of an honest member runs again. */
+  restarted({ organisation, cores }: Member): void {
+    const core = cores.at(-1)
+    if (this.isActive && core !== undefined) this.#plotOf(core.spec).restarted(core, organisation)
+  }
   eraStarted(spec: EraSpec): void {
     if (this.isActive) this.#plotOf(spec)
   }

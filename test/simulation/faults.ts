@@ -20,8 +20,17 @@ const CRASH_CHANCE: Readonly<Record<Theme, number>> = {
 export class Faults {
   readonly #world: World
 
+  /** With lost records only this one crashes: what it forgot must be known to members that were up (README.md of protocol/consensus, "Recover"). */
+  readonly #victim: number
+
   constructor(world: World) {
     this.#world = world
+    this.#victim = world.random.pick(world.honest).organisation
+  }
+
+  /** Whether a member may crash or stall in this run. */
+  spares(member: Member): boolean {
+    return this.#world.scenario.theme === 'records' && member.organisation !== this.#victim
   }
 
   /** Plans the faulty phase. */
@@ -53,7 +62,7 @@ export class Faults {
         return this.#divide()
       case 'crashes':
       case 'records':
-        return random.chance(0.3) ? this.#world.crash(member) : undefined
+        return random.chance(0.3) && !this.spares(member) ? this.#world.crash(member) : undefined
       case 'twins':
         return this.#newAudiences()
       case 'director':
@@ -140,9 +149,9 @@ export class Faults {
   }
 
   /** Whether a process ends at the write that it begins now, and when. */
-  crashAtWrite(): 'before' | 'durable' | 'released' | null {
+  crashAtWrite(member: Member): 'before' | 'durable' | 'released' | null {
     const { random, scenario } = this.#world
-    if (scenario.kind === 'steady' || !random.chance(CRASH_CHANCE[scenario.theme])) return null
+    if (scenario.kind === 'steady' || this.spares(member) || !random.chance(CRASH_CHANCE[scenario.theme])) return null
     return random.pick(['before', 'durable', 'durable', 'released'] as const)
   }
 

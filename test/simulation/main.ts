@@ -1,6 +1,6 @@
 /**
  * `npm run simulate -- --seeds 2000 [--from 1] [--seed 7 --trace]`: runs seeds of the consensus simulator, prints the first failing ones with the
- * command that replays each, and exits 1 if any failed.
+ * command that replays each, and exits 1 if any failed. `--hunt [--only 7a]`: hunts the mutants instead (hunt.ts).
  */
 import { parseArgs } from 'node:util'
 import { hunt } from './hunt.ts'
@@ -24,7 +24,7 @@ if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count) || count < 1) {
   process.exit(64)
 }
 if (values.hunt) {
-  hunt(first, values.seed === undefined ? count : 1, values.only)
+  hunt(first, count, values.only)
   process.exit()
 }
 const began = Date.now()

@@ -197,7 +197,9 @@ export class Member implements End {
           world.network.bulkMs() + 1,
           () => {
             const found = world.findProposal(this, core, effect.slot, effect.holders)
-            if (found !== null) this.give(core, { type: 'message', from: found.from, key: '', message: found.proposal })
+            if (found === null) return
+            this.#keep(core, found.proposal)
+            this.give(core, { type: 'message', from: found.from, key: '', message: found.proposal })
           },
         )
       case 'fetchHeaders':
@@ -242,7 +244,7 @@ export class Member implements End {
     const { world } = this
     const { random } = world
     const ms = world.isFaulty && random.chance(0.3) ? random.next() * world.scenario.diskMsMax : random.next()
-    const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite())
+    const crash = this.lying ? null : (this.crashAtNextWrite ?? world.crashAtWrite(this))
     this.crashAtNextWrite = null
     const stallMs = this.lying ? 0 : this.stallAtNextWriteMs || world.stallAtWriteMs()
     this.stallAtNextWriteMs = 0
@@ -301,7 +303,6 @@ export class Member implements End {
     this.#request(`v/${hash}`, this.#valid.has(hash) ? 0 : world.network.bulkMs(), () =>
       this.#whenKnown(parent, () => {
         const valid = !world.invalid.has(hash)
-        if (valid) this.#keep(core, proposal)
         if (this.cores.includes(core)) this.give(core, { type: 'validated', hash, valid })
         if (valid) this.#nowKnown(hash)
       }),
@@ -369,6 +370,7 @@ export class Member implements End {
   receive(from: End, key: string, message: Message): void {
     const core = this.cores.find(({ spec }) => spec.number === message.era)
     if (core !== undefined) {
+      if (message.kind === 'proposal') this.#keep(core, message)
       const member = core.spec.plan.members.indexOf(from.organisation)
       if (member >= 0) this.give(core, { type: 'message', from: member, key, message })
       return

@@ -14,10 +14,12 @@ type Link = { lastArrival: number; epoch: number; up: boolean; fixedMs: number; 
 export class Network {
   /** Everything is prompt and whole from here on. */
   healed = false
-  /** Nothing passes between the two sides. */
+  /** Nothing passes between the two sides; liars stand on both. */
   partition: ReadonlySet<number> | null = null
   /** Nothing passes at all. */
   blackout = false
+  /** By link, as `from>to`: the delay that the adversary wants now, ms; no more than is allowed to it. */
+  readonly #wishes = new Map<string, number>()
   readonly #links = new Map<string, Link>()
   readonly #queue: Queue
   readonly #random: Random
@@ -41,7 +43,8 @@ export class Network {
   /** Whether anything passes from one organisation to another just now. */
   passes(from: number, to: number): boolean {
     if (this.blackout) return false
-    return this.partition === null || this.partition.has(from) === this.partition.has(to)
+    if (this.partition === null || this.#scenario.liars.includes(from) || this.#scenario.liars.includes(to)) return true
+    return this.partition.has(from) === this.partition.has(to)
   }
 
   get #isTimed(): boolean {
@@ -56,6 +59,8 @@ export class Network {
       return random.chance(0.5) ? random.next() * DELTA_MS : random.next() * 10 * DELTA_MS
     }
     const mostMs = this.#scenario.linkPart * DELTA_MS * this.#fastest
+    const wish = this.#wishes.get(`${from.name}>${to.name}`)
+    if (wish !== undefined) return Math.min(wish, mostMs)
     switch (this.#scenario.links) {
       case 'uniform':
         return random.next() * mostMs
@@ -111,6 +116,12 @@ export class Network {
     if (this.healed) return false
     if (!this.#isTimed) return this.#random.chance(0.1)
     return (from.lying || to.lying) && this.#random.chance(0.05)
+  }
+
+  /** In timed runs, small messages from one honest process to another take `ms`, or the most allowed; null: as they do otherwise. */
+  steer(from: End, to: End, ms: number | null): void {
+    if (ms === null) this.#wishes.delete(`${from.name}>${to.name}`)
+    else this.#wishes.set(`${from.name}>${to.name}`, ms)
   }
 
   /** Breaks both directions of a link: what is under way on it is lost. */

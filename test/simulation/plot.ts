@@ -24,6 +24,10 @@ export class Plot {
   readonly #targets = new Map<number, number>()
   /** Views in which the liars say nothing more. */
   readonly #quiet = new Set<number>()
+  /** Views of which a liar has heard that they are closed. */
+  readonly #closed = new Set<number>()
+  /** The liars have done what they wanted: from here on they say nothing. */
+  #isDone = false
 
   constructor(director: Director, spec: EraSpec) {
     this.#director = director
@@ -40,7 +44,11 @@ export class Plot {
   }
   /** Does something later, if the liars are still at it. */
   later(afterMs: number, work: () => void): void {
-    this.#director.world.queue.at(afterMs, () => this.#director.isActive && work())
+    this.#director.world.queue.at(afterMs, () => this.#director.isActive && !this.#isDone && work())
+  }
+  /** Nothing more is said in this era. */
+  rest(): void {
+    this.#isDone = true
   }
   /** Each honest organisation with a chance. */
   some(chance: number): number[] {
@@ -65,6 +73,7 @@ export class Plot {
 
   /** An honest member said `message` to a liar. */
   hears(from: number, message: Message): void {
+    if (this.#isDone) return
     switch (message.kind) {
       case 'proposal': {
         const { view, seq, block } = message
@@ -82,7 +91,7 @@ export class Plot {
       }
       case 'commit':
         this.hearsay.of(message.slot).commits.set(from, message.signature)
-        return
+        return this.#closeEarly(message.slot)
       case 'blame':
         if (this.hearsay.blamed(message.view, from, message.signature) && this.#random.chance(0.8))
           this.#showBlames(message.view)
@@ -99,7 +108,7 @@ export class Plot {
 
   /** The first honest member has entered a view. */
   entered(core: Core, view: number): void {
-    if (this.hearsay.liars.length === 0 || this.#reasons.has(view)) return
+    if (this.hearsay.liars.length === 0 || this.#isDone || this.#reasons.has(view)) return
     this.#reasons.set(view, core.state.reason)
     const leader = view % this.#spec.sizes.n
     if (this.hearsay.liars.includes(leader)) {
@@ -109,6 +118,11 @@ export class Plot {
     } else if (core.state.reason.kind === 'blamed') this.#showStatuses(view, leader)
     if (this.#random.chance(0.4)) this.blame(view, this.#random.next() * 12 * this.#deltaMs)
     if (this.#random.chance(0.5)) this.#releaseBelow(view)
+  }
+
+  /** An honest member runs again, in the view of its record. */
+  restarted({ state }: Core, organisation: number): void {
+    if (!this.#isDone) this.#reigns.get(state.view)?.restarted(organisation)
   }
 
   /** A view has just been entered: votes withheld below it are released to one member that may be there still. */
@@ -148,7 +162,24 @@ export class Plot {
     this.vote(support.slot, voters, to, afterMs)
   }
 
-  /** In a view in which they are quiet otherwise, the liars certify what its leader alone voted for, and show it to one member, perhaps early. */
+  /** The leader of the next view alone is shown that this one is closed: those who come later can see first what it does there. */
+  #closeEarly(slot: Slot): void {
+    const { sizes, plan } = this.#spec
+    const next = plan.members[(slot.view + 1) % sizes.n] as number
+    if (slot.seq < plan.termBlocks - 1 || this.#closed.has(slot.view) || !this.honest.includes(next)) return
+    const certificate = this.hearsay.certificate(slot, 'commit', this.hearsay.liars.length)
+    const [from] = this.hearsay.liars
+    if (certificate === null || from === undefined) return
+    this.#closed.add(slot.view)
+    if (this.#random.chance(0.5)) return
+    this.sendTo([next], from, { kind: 'cc', era: this.#spec.number, certificate }, () => 0)
+    if (this.#random.chance(0.7)) this.#quiet.add(slot.view + 1)
+  }
+
+  /**
+   * In a view in which they are quiet otherwise, the liars certify what its leader alone voted for, and show it to one member, best to one that has
+   * not come yet.
+   */
   #showEarly(slot: Slot): void {
     const certificate = this.hearsay.least(slot)
     const [from] = this.hearsay.liars
@@ -164,7 +195,8 @@ export class Plot {
       tip: certificate,
       strong: null,
     }
-    this.sendTo([this.#random.pick(this.honest)], from, message, () => this.#random.next() * 5)
+    const late = this.honest.filter((organisation) => (this.coreOf(organisation)?.state.view ?? view) < slot.view)
+    this.sendTo([this.#random.pick(late.length > 0 ? late : this.honest)], from, message, () => this.#random.next() * 5)
   }
 
   /** The liars blame a view. */
@@ -224,7 +256,7 @@ export class Plot {
   /** Something out of turn. */
   meddle(): void {
     const random = this.#random
-    if (this.hearsay.liars.length === 0 || this.honest.length === 0) return
+    if (this.hearsay.liars.length === 0 || this.honest.length === 0 || this.#isDone) return
     const from = random.pick(this.hearsay.liars)
     const to = random.chance(0.6) ? [random.pick(this.honest)] : this.some(0.6)
     switch (random.below(6)) {

@@ -3,6 +3,7 @@
  * let pass. `secret`: a chain certified for a chosen few, and, just when they commit, another one for the rest, with blames. `split`: two chains at
  * once, or one late. `asleep`: two, and one audience stalls with it. `withheld`: one that the liars certify when the next view begins. `ladder`: a
  * short strong chain here, a longer weak one there. `aside`: a CC for one member alone. `ambush`: a commit just before a member's quit wait ends.
+ * `unaware`: a chain for the first one here, another one for one that came after it had voted.
  * `single`: an honest reign. `silent`: none. At the worst moment honest members may crash at their next write, or stall.
  */
 import { draftOf, relation } from '../../protocol/consensus/draft.ts'
@@ -26,6 +27,10 @@ type ChainPlan = {
   readonly contradict: boolean
 }
 type Chain = ChainPlan & { readonly justification: Justification; seq: number; tip: Block; slot: Slot | null }
+
+const PLANS = [
+  ...(['secret', 'secret', 'split', 'split', 'unaware', 'asleep', 'withheld', 'ladder', 'single', 'silent'] as const),
+]
 
 export class Reign {
   readonly #director: Director
@@ -54,15 +59,16 @@ export class Reign {
     if (passing.length > 0 && random.chance(0.85)) return this.#exploit(passing)
     const honest = random.shuffled(this.#plot.honest)
     const straggler = this.#straggler()
-    if (straggler !== null && random.chance(0.6)) return this.#ambush(straggler)
+    if (straggler !== null && random.chance(0.6))
+      return random.chance(0.75) ? this.#ambush(straggler) : this.#unaware(honest)
     if (this.#director.world.scenario.kind === 'lying' && random.chance(0.3)) return this.#aside(honest)
-    switch (
-      random.pick(['secret', 'secret', 'split', 'split', 'asleep', 'withheld', 'ladder', 'single', 'silent'] as const)
-    ) {
+    switch (random.pick(PLANS)) {
       case 'secret':
         return this.#secret(honest)
       case 'split':
         return this.#split(honest)
+      case 'unaware':
+        return this.#unaware(honest)
       case 'asleep':
         return this.#asleep(honest)
       case 'withheld':
@@ -147,20 +153,59 @@ export class Reign {
     this.#trouble()
   }
 
-  /** A chain for some; the others get another one and fall asleep with it in their hands, until the first ones may have committed. */
+  /**
+   * Those who are here vote, and their votes reach one that has not come yet; it gets a longer chain just when they commit, and neither hears of the
+   * other before.
+   */
+  #unaware(honest: readonly number[]): void {
+    const { random } = this.#director.world
+    const isHere = (organisation: number): boolean => this.#plot.coreOf(organisation)?.state.view === this.#view
+    const late = honest.filter((organisation) => !isHere(organisation))
+    const { q, f } = this.#hearsay.spec.sizes
+    const few = [...honest.filter(isHere), ...late].slice(0, Math.max(1, q - f))
+    const one = late.at(-1)
+    if (one === undefined || few.includes(one) || this.#reason.kind !== 'blamed') return this.#secret(honest)
+    this.#steer(few, one, 0)
+    this.#start({ ...this.#full(few, 0), length: 1, shownTo: few, voters: this.#fewest(few.length) })
+    const turnMs = (2.1 + random.next() * 0.8) * this.#deltaMs
+    this.#plot.later(turnMs, () => this.#steer(few, one, this.#deltaMs))
+    this.#start({ ...this.#full([one], turnMs), length: 2, voters: this.#fewest(1) })
+    this.#plot.later(turnMs + 2 * this.#deltaMs, () => this.#steer(few, one, null))
+    if (random.chance(0.7)) this.#plot.blame(this.#view, turnMs + random.next() * this.#deltaMs)
+  }
+
+  /** What passes between `few` and `one` takes `ms`, or what it does otherwise (null). */
+  #steer(few: readonly number[], one: number, ms: number | null): void {
+    const { honest, network } = this.#director.world
+    const ends = honest.filter(({ organisation }) => few.includes(organisation))
+    for (const a of ends)
+      for (const b of honest.filter(({ organisation }) => organisation === one)) {
+        network.steer(a, b, ms)
+        network.steer(b, a, ms)
+      }
+  }
+
+  /**
+   * A chain for some; the others, the next leader among them, get another one and fall asleep with their votes for it in their hands, until the first
+   * ones may have committed.
+   */
   #asleep(honest: readonly number[]): void {
     const { world } = this.#director
     const { random } = world
-    const awake = honest.slice(0, Math.max(1, this.#hearsay.spec.sizes.q - this.#hearsay.spec.sizes.f))
-    const sleepers = honest.slice(awake.length)
-    this.#start({ ...this.#full(awake, random.next() * 5), length: 1 })
-    this.#start({ ...this.#full(sleepers, random.next() * 5), length: 1 })
+    const { spec } = this.#hearsay
+    const next = spec.plan.members[(this.#view + 1) % spec.sizes.n]
+    const ordered = [...honest].sort((a, b) => Number(a === next) - Number(b === next))
+    const awake = ordered.slice(0, Math.max(1, spec.sizes.q - spec.sizes.f))
+    const sleepers = ordered.slice(awake.length)
+    const startMs = random.next() * 1.2 * this.#deltaMs
+    this.#start({ ...this.#full(sleepers, startMs), length: 1, voters: this.#fewest(1) })
+    this.#start({ ...this.#full(awake, startMs + random.next() * 10), length: 1, voters: this.#fewest(awake.length) })
     if (world.scenario.kind === 'steady') return
-    const atWrite = random.chance(0.6)
-    this.#plot.later(atWrite ? 0 : 8 + random.next() * 4, () => {
+    const atWrite = random.chance(0.7)
+    this.#plot.later(startMs + (atWrite ? 0 : 8 + random.next() * 4), () => {
       for (const member of world.running) {
-        if (!sleepers.includes(member.organisation)) continue
-        const ms = (1.5 + random.next() * 2.5) * this.#deltaMs
+        if (!sleepers.includes(member.organisation) || world.spares(member)) continue
+        const ms = (1.5 + random.next() * 3) * this.#deltaMs
         if (atWrite) member.stallAtNextWriteMs = ms
         else member.stall(ms)
       }
@@ -179,15 +224,28 @@ export class Reign {
       this.#start({ ...this.#full(honest.slice(-1), (0.5 + random.next()) * this.#deltaMs), length: 1, shownTo: [] })
   }
 
-  /** A CC for one member alone, on a weak chain; the others get a longer one, as weak. */
+  /**
+   * A CC for one member alone, on a weak chain, while nothing passes between it and the others; these get a longer chain, as weak, and learn that it
+   * is not the only one before they commit. Then, mostly, the liars rest.
+   */
   #aside(honest: readonly number[]): void {
-    const { random } = this.#director.world
+    const { world } = this.#director
+    const { random, network } = world
     const [one, ...others] = honest
     if (one === undefined) return
+    network.partition = new Set([one])
     this.#start({ ...this.#full([one], random.next() * 5), length: 1, shownTo: [one], voters: this.#fewest(1) })
     this.#start({ ...this.#full(others, random.next() * 5), length: 2, voters: this.#fewest(others.length) })
-    for (let i = 1; i < 8; i++)
+    this.#plot.later((0.5 + random.next()) * this.#deltaMs, () => {
+      const first = this.#chains.find(({ audience }) => audience.includes(one))?.slot
+      if (first != null) this.#plot.vote(first, 1, others, 0)
+    })
+    for (let i = 1; i < 16; i++)
       this.#plot.later((2 + i / 4) * this.#deltaMs, () => this.#plot.showCommits(this.#view, one))
+    this.#plot.later(6.2 * this.#deltaMs, () => {
+      network.partition = null
+      if (random.chance(0.8)) this.#plot.rest()
+    })
   }
 
   /** An honest member that still waits to quit a view below this one, and when its wait may end. */
@@ -224,7 +282,7 @@ export class Reign {
     if (random.chance(0.25)) return this.#absent()
     const target = random.pick(this.#plot.honest)
     const member = world.running.find(({ organisation }) => organisation === target)
-    if (member === undefined) return
+    if (member === undefined || world.spares(member)) return
     const what = random.pick(['stall', 'stall', 'write', 'crash'] as const)
     queue.at(random.next() * 60, () => {
       if (!world.isFaulty) return
@@ -237,7 +295,10 @@ export class Reign {
   /** All but two honest members are away for a while: too few are left to blame. */
   #absent(): void {
     const { world } = this.#director
-    const away = world.random.shuffled(world.running).slice(2)
+    const away = world.random
+      .shuffled(world.running)
+      .slice(2)
+      .filter((member) => !world.spares(member))
     for (const member of away) world.crash(member, (3 + world.random.next() * 6) * this.#deltaMs)
   }
 
@@ -341,6 +402,13 @@ export class Reign {
       this.#plot.later(random.next() * 6 * this.#deltaMs, () =>
         this.#plot.vote(slot, this.#hearsay.liars.length, this.#plot.some(0.4), 0),
       )
+  }
+
+  /** An honest member runs again in this view: it is shown another chain than those before, as if it had never voted. */
+  restarted(organisation: number): void {
+    const { random } = this.#director.world
+    if (this.#chains.length === 0 || random.chance(0.5)) return
+    this.#start({ ...this.#full([organisation], (2 + random.next() * 2) * this.#deltaMs), length: 1 })
   }
 
   /** An honest vote came: a chain goes on once it is certified. */

@@ -163,6 +163,7 @@ export class World {
       )
         other.linked(member, true)
     for (const liar of this.director?.puppets ?? []) member.linked(liar, true)
+    if (!member.lying && member.run > 1) this.director?.restarted(member)
   }
 
   /** A process ends; it starts again later. */
@@ -180,8 +181,12 @@ export class World {
   }
 
   /** Whether a process ends at the write that it begins now, and when. */
-  crashAtWrite(): 'before' | 'durable' | 'released' | null {
-    return this.network.healed ? null : this.#faults.crashAtWrite()
+  crashAtWrite(member: Member): 'before' | 'durable' | 'released' | null {
+    return this.network.healed ? null : this.#faults.crashAtWrite(member)
+  }
+  /** Whether a member is spared crashes and stalls in this run. */
+  spares(member: Member): boolean {
+    return this.#faults.spares(member)
   }
 
   /** How long a process stalls while the write that it begins now is under way. */

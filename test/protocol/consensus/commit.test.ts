@@ -87,18 +87,6 @@ describe('§4.2 commits at once on a strong certificate', () => {
     expect(ofType(h.effects, 'commit')).toEqual([])
     expect(hashes(h.effects, 'commit')).toEqual([])
   })
-
-  it('§4.2: CCs of two conflicting blocks → nothing is signed any more, and the fork is told', () => {
-    const h = voter(5)
-    h.give({ type: 'headers', blocks: [c1, b2] })
-    h.receive(h.cc(commits(s1, [0, 1, 2])))
-    const effects = h.receive(h.cc(commits(at(0, 0, c1), [0, 3, 4])))
-    expect(ofType(effects, 'evidence').map(({ evidence }) => evidence.kind)).toContain('fork')
-    const before = h.effects.length
-    h.accept(h.proposal(0, 1, b2, { parentCertificate: votes(s1, [0, 1, 2]) }))
-    h.elapse('progress')
-    for (const kind of ['vote', 'commit', 'blame'] as const) expect(sent(h.effects.slice(before), kind)).toEqual([])
-  })
 })
 
 describe('§4.2 commits on a weak certificate (n = 5: q = 3, s = 4)', () => {
@@ -237,19 +225,117 @@ describe('§4.3 a stalled member', () => {
     h.elapse('quit')
     expect(h.state.view).toBe(1)
   })
+
+  describe('goes on with everything else', () => {
+    it('its progress timeout ends in one blame', () => {
+      const h = new Hand(4, 3).start()
+      h.stall(50)
+      h.elapse('progress')
+      h.elapse('settle')
+      expect(sent(h.effects, 'blame')).toHaveLength(1)
+    })
+    it('censorship is blamed at once', () => {
+      const h = new Hand(4, 3).start()
+      h.stall(50)
+      expect(sent(h.give({ type: 'censored', view: 0 }), 'blame')).toHaveLength(1)
+    })
+    it('it enters the next view, and its status leaves', () => {
+      const h = new Hand(4, 3).start()
+      h.receive(h.bc(blames(0, [0, 1])))
+      h.stall(50)
+      h.elapse('quit')
+      expect(h.state).toMatchObject({ view: 1, settling: true })
+      expect(sent(h.effects, 'status')).toHaveLength(1)
+    })
+    it('also through a handover', () => {
+      const h = new Hand(4, 3).start()
+      h.stall(50)
+      h.receive(h.cc(commits(at(0, 3, b2), [0, 1, 2])))
+      expect(h.state).toMatchObject({ view: 1, settling: true })
+      expect(sent(h.effects, 'status')).toHaveLength(1)
+    })
+    it('a proposal whose write ends meanwhile leaves', () => {
+      const h = new Hand(4, 0).start()
+      h.diskHeld = true
+      h.give({ type: 'built', view: 0, seq: 0, block: b1 })
+      h.stall(50)
+      expect(sent(h.write(), 'proposal')).toHaveLength(1)
+    })
+  })
+
+  it('first handles all that has arrived: Δ is counted from when every link has answered an echo, or Δ has passed', () => {
+    const h = voter(4)
+    const effects = h.give({ type: 'stalled', stalledMs: 50 })
+    expect(ofType(effects, 'echo')).toHaveLength(1)
+    expect(ofType(effects, 'startTimer').map(({ timer }) => timer.kind)).not.toContain('settle')
+    expect(ofType(h.answerEchoes(effects), 'startTimer')).toMatchObject([
+      { timer: { kind: 'settle' }, afterMs: DELTA_MS },
+    ])
+  })
+
+  it('twice: the second stall starts it over', () => {
+    const h = voter(4)
+    h.stall(50)
+    const { timer } = h.timer('settle')
+    h.stall(60)
+    h.answerEchoes(h.give({ type: 'elapsed', timer }))
+    expect(h.state.settling).toBe(true)
+    h.elapse('settle')
+    expect(h.state.settling).toBe(false)
+  })
+
+  it('longer than Δ, a write of a commit is under way → the commit does not leave with it', () => {
+    const h = voter(4)
+    h.diskHeld = true
+    h.receiveVotes(s1, [0, 1])
+    h.stall(5000)
+    expect(hashes(h.write(), 'commit')).toEqual([])
+  })
+
+  it('one that no longer reaches q members, without any stall → as after a restart, until more than 2Δ after it does again', () => {
+    const h = voter(4)
+    h.give({ type: 'disconnected', member: 0 })
+    expect(h.state.phase).toBe('running')
+    h.give({ type: 'disconnected', member: 1 })
+    expect(h.state.phase).toBe('restarting')
+    const before = ofType(h.effects, 'startTimer').filter(({ timer }) => timer.kind === 'restart').length
+    expect(before).toBe(0)
+    expect(receivers(h.give({ type: 'connected', member: 1, run: 'run 1' }), 'ask')).toEqual([1])
+    expect(h.timer('restart').afterMs).toBeGreaterThan(2 * DELTA_MS)
+    expect(hashes(h.elapse('restart'), 'vote')).toEqual(['b1'])
+  })
+
+  it('one that has not reached q members yet since its first start is not taken for one that has stopped', () => {
+    const h = new Hand(4, 3)
+    h.give({ type: 'start' }, { type: 'connected', member: 0, run: 'run 1' }, { type: 'disconnected', member: 0 })
+    expect(h.state.phase).toBe('running')
+  })
 })
 
-describe('§7 late commits', () => {
-  it('a member that has applied a committed block adds its commit, unless it voted for one that conflicts', () => {
-    const late = new Hand(5, 4).start()
-    late.give({ type: 'headers', blocks: [b1] })
-    late.receive(late.cc(commits(s1, [0, 1, 2])))
-    expect(hashes(late.effects, 'commit')).toEqual([])
-    expect(hashes(late.give({ type: 'applied', hash: 'b1' }), 'commit')).toEqual(['b1'])
-    const other = new Hand(5, 4).start()
-    other.accept(other.proposal(0, 0, c1))
-    other.give({ type: 'headers', blocks: [b1] })
-    other.receive(other.cc(commits(s1, [0, 1, 2])))
-    expect(hashes(other.give({ type: 'applied', hash: 'b1' }), 'commit')).toEqual([])
+describe('§4.3 every wait', () => {
+  it('the progress timeout too: what is due when it fires is handled first', () => {
+    const h = new Hand(4, 3).start()
+    h.give({ type: 'headers', blocks: [b1] })
+    const fired = h.give({ type: 'elapsed', timer: h.timer('progress').timer })
+    expect(ofType(fired, 'echo')).toHaveLength(1)
+    h.receive(h.cc(commits(s1, [0, 1, 2])))
+    expect(sent(h.answerEchoes(fired), 'blame')).toEqual([])
+  })
+  it('one that has been started over meanwhile asks for no echo', () => {
+    const h = voter(5)
+    h.receiveVotes(s1, [0, 1])
+    const { timer } = h.timer('commit')
+    h.stall(50)
+    expect(ofType(h.give({ type: 'elapsed', timer }), 'echo')).toEqual([])
+  })
+  it('acknowledgements of an earlier run do not count for a commit', () => {
+    const h = voter(5)
+    h.receiveVotes(s1, [0, 1])
+    h.elapse('commit')
+    const keys = ['vote/0/0/b1']
+    expect(
+      hashes(h.give(...[0, 1].map((from) => ({ type: 'acknowledged' as const, from, run: 'run 0', keys }))), 'commit'),
+    ).toEqual([])
+    expect(hashes(h.acknowledge(s1, [0, 1]), 'commit')).toEqual(['b1'])
   })
 })

@@ -1,6 +1,7 @@
 /** agreement.md §3 (delivery) and §6: what is on disk before it leaves, what is repeated, restart and recovery. */
 import { describe, expect, it } from 'vitest'
 import type { Effect } from '../../../protocol/consensus/events.ts'
+import type { SigningRecord } from '../../../protocol/consensus/types.ts'
 import {
   at,
   blamedBy,
@@ -98,6 +99,49 @@ describe('§6 before anything leaves it is on disk', () => {
     expect(ofType(h.receiveFrom(1, h.vote(1, s2), 'the vote'), 'acknowledge')).toEqual([
       { type: 'acknowledge', to: 1, keys: ['the vote'] },
     ])
+  })
+})
+
+describe('§6 acknowledgements', () => {
+  it('a commit that comes while an earlier write is under way waits for the write that holds its certificate', () => {
+    const h = new Hand(4, 3).start()
+    h.diskHeld = true
+    h.accept(h.proposal(0, 0, b1))
+    expect(ofType(h.receiveFrom(0, h.commit(0, votes(s1, [0, 1, 2])), 'c'), 'acknowledge')).toEqual([])
+    expect(ofType(h.write(), 'acknowledge')).toEqual([])
+    expect(ofType(h.write(), 'acknowledge')).toHaveLength(1)
+  })
+  it('a CC waits until the record names its block, or one above it', () => {
+    const h = new Hand(4, 3).start()
+    h.accept(h.proposal(0, 0, b1))
+    h.receive(h.commit(0, votes(s1, [0, 1, 2])))
+    h.diskHeld = true
+    expect(ofType(h.receiveFrom(0, h.cc(commits(s1, [0, 1, 2])), 'cc'), 'acknowledge')).toEqual([])
+    expect(h.record.highest?.kind).toBe('commit')
+    expect(ofType(h.write(), 'acknowledge')).toHaveLength(1)
+    expect(ofType(h.receiveFrom(1, h.cc(commits(s1, [0, 1, 3])), 'cc'), 'acknowledge')).toHaveLength(1)
+  })
+  it('a BC waits until the record says that the view is quit', () => {
+    const h = new Hand(4, 3).start()
+    h.diskHeld = true
+    expect(ofType(h.receiveFrom(0, h.bc(blames(0, [0, 1])), 'bc'), 'acknowledge')).toEqual([])
+    expect(ofType(h.write(), 'acknowledge')).toHaveLength(1)
+  })
+  it('a certificate of a view not reached yet is acknowledged once it is, when it is repeated', () => {
+    const h = new Hand(4, 3).start()
+    h.give({ type: 'headers', blocks: [b1] })
+    const later = h.commit(0, votes(at(1, 0, b1), [0, 1, 2]))
+    expect(ofType(h.receiveFrom(0, later, 'later'), 'acknowledge')).toEqual([])
+    h.receive(h.bc(blames(1, [0, 1])))
+    expect(ofType(h.receiveFrom(0, later, 'later'), 'acknowledge')).toHaveLength(1)
+  })
+  it('what is outranked, at once: lower places, lower views, another chain than the strong one', () => {
+    const h = new Hand(5, 4).start()
+    h.give({ type: 'headers', blocks: [b1, b2, c1] })
+    h.receiveFrom(0, h.commit(0, votes(s2, [0, 1, 2, 3])), 'first')
+    h.diskHeld = true
+    for (const certificate of [votes(s1, [0, 1, 2]), votes(s2, [0, 1, 3]), votes(at(0, 0, c1), [0, 1, 2])])
+      expect(ofType(h.receiveFrom(1, h.commit(1, certificate), 'c'), 'acknowledge')).toHaveLength(1)
   })
 })
 
@@ -254,6 +298,74 @@ describe('§6 restart', () => {
   })
 })
 
+describe('§6 silence', () => {
+  const record = (): SigningRecord => {
+    const h = new Hand(5, 4).start()
+    h.accept(h.proposal(0, 0, b1))
+    return h.record
+  }
+  it('nothing is relayed either: a BC seen meanwhile leaves when the silence is over', () => {
+    const h = new Hand(5, 4, { beginning: { kind: 'restart', record: record() } }).start()
+    expect(receivers(h.receive(h.bc(bc0)), 'bc')).toEqual([])
+    expect(h.record.quit?.view).toBe(0)
+    expect(receivers(h.elapse('restart'), 'bc')).toEqual([0, 1, 2, 3])
+  })
+  it('a stall starts it over', () => {
+    const h = new Hand(5, 4, { beginning: { kind: 'restart', record: record() } }).start()
+    const { timer } = h.timer('restart')
+    h.accept(h.proposal(0, 0, b1))
+    h.stall(5000)
+    h.answerEchoes(h.give({ type: 'elapsed', timer }))
+    expect(hashes(h.effects, 'vote')).toEqual([])
+    expect(hashes(h.elapse('restart'), 'vote')).toEqual(['b1'])
+  })
+  it('it is counted from when a quorum is reached', () => {
+    const h = new Hand(5, 4, { beginning: { kind: 'restart', record: record() } })
+    h.give({ type: 'start' }, { type: 'connected', member: 0, run: 'run 1' })
+    expect(ofType(h.effects, 'startTimer').map(({ timer }) => timer.kind)).toEqual(['repeat'])
+    h.give({ type: 'connected', member: 1, run: 'run 1' })
+    expect(h.timer('restart').afterMs).toBeGreaterThan(2 * DELTA_MS)
+  })
+  it('a handover waits for its end', () => {
+    const h = new Hand(5, 4, { beginning: { kind: 'restart', record: record() } }).start()
+    h.receive(h.cc(commits(at(0, 3, b2), [0, 1, 2])))
+    expect(h.state.view).toBe(0)
+    h.elapse('restart')
+    expect(h.state.view).toBe(1)
+  })
+  it('the reason for its view and its status are sent anew afterwards', () => {
+    const old = new Hand(5, 4).start()
+    old.receive(old.bc(bc0))
+    old.elapse('quit')
+    const h = new Hand(5, 4, { beginning: { kind: 'restart', record: old.record } }).start()
+    const effects = h.elapse('restart')
+    expect(receivers(effects, 'bc')).toEqual([0, 1, 2, 3])
+    expect(receivers(effects, 'status')).toEqual([1])
+  })
+  it('a recorded commit is repeated on a strong certificate, though a higher vote is recorded; on a weak one never', () => {
+    const old = new Hand(5, 4).start()
+    old.accept(old.proposal(0, 0, b1))
+    old.receiveVotes(s1, [0, 1, 2])
+    old.accept(old.proposal(0, 1, b2, { parentCertificate: votes(s1, [0, 1, 2]) }))
+    expect(old.record).toMatchObject({ commit: s1, votes: [{ seq: 1 }] })
+    const strong = new Hand(5, 4, { beginning: { kind: 'restart', record: old.record } }).start()
+    expect(hashes(strong.elapse('restart'), 'commit')).toEqual(['b1'])
+    const lock = { ...old.record.lockNow, strongSeq: -1, strongCertificate: null, tipCertificate: votes(s1, [0, 1, 4]) }
+    const weakRecord = { ...old.record, lockNow: lock }
+    const weak = new Hand(5, 4, { beginning: { kind: 'restart', record: weakRecord } }).start()
+    expect(hashes(weak.elapse('restart'), 'commit')).toEqual([])
+  })
+  it('the ledger may be ahead of the record: its head counts as committed', () => {
+    const h = new Hand(5, 4, {
+      beginning: { kind: 'restart', record: record() },
+      blocks: [b1, b2],
+      head: commits(s2, [0, 1, 2]),
+    })
+    expect(h.state.highest?.hash).toBe('b2')
+    expect(ofType(h.start().effects, 'commit').map(({ certificate }) => certificate.hash)).toEqual(['b2'])
+  })
+})
+
 describe('§6 recover', () => {
   const recovering = (n: number): Hand =>
     new Hand(n, n - 1, { beginning: { kind: 'recover' }, blocks: [b1, b2] }).start()
@@ -293,10 +405,52 @@ describe('§6 recover', () => {
     expect(h.state).toMatchObject({ view: 1, barredView: 1, reason: { kind: 'closed' } })
   })
 
-  it('a member alone has nobody to ask: it goes on, but signs nothing in the view of which it knows nothing', () => {
-    const h = recovering(1)
+  it('a BC seen beside the answers bars its view too', () => {
+    const h = recovering(5)
+    for (const from of [0, 1, 2]) h.receiveFrom(from, h.answer(1, blamedBy(bc0)))
+    const bc1 = blames(1, [0, 1, 2])
+    h.receive(h.bc(bc1))
     h.elapse('restart')
-    expect(h.state).toMatchObject({ phase: 'running', view: 0, barredView: 0, votesFrom: 1 })
-    expect(ofType(h.effects, 'build')).toEqual([])
+    h.elapse('quit')
+    expect(h.state).toMatchObject({ view: 2, barredView: 2 })
+    h.accept(h.proposal(2, 0, b1, { justification: { reason: blamedBy(bc1), tip: null, strong: null } }))
+    expect(hashes(h.effects, 'vote')).toEqual([])
+  })
+  it('answers to an earlier question do not count', () => {
+    const h = recovering(5)
+    const answers = [0, 1, 2].map((from) => [from, h.answer(1, blamedBy(bc0))] as const)
+    h.stall(5000)
+    for (const [from, answer] of answers) h.receiveFrom(from, answer)
+    h.elapse('restart')
+    expect(h.state.phase).toBe('recovering')
+  })
+  it('it answers nobody’s question itself, and blames, which binds nobody, where it may sign nothing else', () => {
+    const h = recovering(5)
+    expect(sent(h.receiveFrom(0, { kind: 'ask', era: 0, nonce: 1 }), 'answer')).toEqual([])
+    for (const from of [0, 1, 2]) h.receiveFrom(from, h.answer(1, blamedBy(bc0)))
+    h.elapse('restart')
+    expect(sent(h.effects, 'status')).toEqual([])
+    expect(sent(h.elapse('progress'), 'blame')).toMatchObject([{ view: 1 }])
+  })
+  it('what it writes before it has recovered says so: a crash meanwhile does not end it', () => {
+    const h = recovering(5)
+    h.receiveFrom(0, h.cc(commits(s1, [0, 1, 2])), 'cc')
+    expect(h.record.recovering).toBe(true)
+    const again = new Hand(5, 4, { beginning: { kind: 'restart', record: h.record } }).start()
+    expect(again.state.phase).toBe('recovering')
+    again.elapse('restart')
+    expect(again.state.phase).toBe('recovering')
+  })
+  it('a member alone has nobody to ask: it goes on, but signs nothing up to the view of its ledger’s head', () => {
+    for (const [head, barredView] of [
+      [undefined, 0],
+      [commits(at(4, 0, b1), [0]), 4],
+    ] as const) {
+      const beginning = { kind: 'recover' as const }
+      const h = new Hand(1, 0, { beginning, blocks: [b1, b2], ...(head === undefined ? {} : { head }) }).start()
+      h.elapse('restart')
+      expect(h.state).toMatchObject({ phase: 'running', barredView, votesFrom: barredView + 1 })
+      expect(ofType(h.effects, 'build')).toEqual([])
+    }
   })
 })

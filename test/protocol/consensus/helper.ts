@@ -84,9 +84,9 @@ export class Hand {
   constructor(
     n: number,
     me: MemberIndex,
-    rest: Partial<Era> & { beginning?: Beginning; blocks?: Block[]; percent?: number } = {},
+    rest: Partial<Era> & { beginning?: Beginning; blocks?: Block[]; head?: Certificate; percent?: number } = {},
   ) {
-    const { beginning = { kind: 'fresh' }, blocks = [], percent = 51, ...changes } = rest
+    const { beginning = { kind: 'fresh' }, blocks = [], head = null, percent = 51, ...changes } = rest
     this.era = {
       era: 0,
       ...quorumSizes(n, percent),
@@ -99,7 +99,7 @@ export class Hand {
       first: FIRST,
       ...changes,
     }
-    this.state = initialState(this.era, signer, beginning, { blocks, certificate: null })
+    this.state = initialState(this.era, signer, beginning, { blocks, certificate: head })
   }
 
   /** Gives events, and lets the disk answer each write at once; returns the effects of them all. */

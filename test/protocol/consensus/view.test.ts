@@ -1,6 +1,6 @@
 /** agreement.md §4.4 and §5: blames, the change of view, locks, the new leader, the end of an era. */
 import { describe, expect, it } from 'vitest'
-import type { Certificate, Lock } from '../../../protocol/consensus/types.ts'
+import type { Certificate } from '../../../protocol/consensus/types.ts'
 import {
   at,
   blamedBy,
@@ -379,52 +379,24 @@ describe('§5.4 what passes a lock', () => {
   })
 })
 
-describe('§5.5 the end of an era', () => {
-  const ending = child(b1, 'e2', true)
-  const tip = votes(at(0, 1, ending), [0, 1, 2])
-
-  it('a leader whose pick is the block that ends the era proposes that very block again', () => {
-    const h = new Hand(5, 1).start()
-    h.accept(h.proposal(0, 0, b1))
-    h.accept(h.proposal(0, 1, ending, { parentCertificate: votes(s1, [0, 1, 2]) }))
-    h.receiveVotes(at(0, 1, ending), [0, 2])
-    h.receive(h.bc(blames(0, [0, 2, 3])))
+describe('§5.1 the quit wait and the disk', () => {
+  it('counts from when the BC was relayed, that is from when it is on disk', () => {
+    const h = new Hand(4, 3).start()
+    h.diskHeld = true
+    expect(ofType(h.receive(h.bc(blames(0, [0, 1]))), 'startTimer')).toEqual([])
+    expect(ofType(h.write(), 'startTimer')).toMatchObject([{ timer: { kind: 'quit' } }])
+  })
+  it('a BC of a later view stops the wait at once, and starts it over when it is on disk', () => {
+    const h = new Hand(4, 3).start()
+    h.receive(h.bc(blames(0, [0, 1])))
+    const { timer } = h.timer('quit')
+    h.diskHeld = true
+    h.receive(h.bc(blames(2, [0, 1])))
+    h.answerEchoes(h.give({ type: 'elapsed', timer }))
+    expect(h.state.view).toBe(0)
+    h.write()
+    h.diskHeld = false
     h.elapse('quit')
-    h.receive(h.status(0, 1, null), h.status(2, 1, null))
-    const [proposal] = sent(h.elapse('leader'), 'proposal')
-    expect(proposal).toMatchObject({ view: 1, seq: 0, block: ending, justification: { tip: { hash: 'e2' } } })
-    expect(ofType(h.effects, 'build')).toEqual([])
-  })
-
-  it('it is voted and committed there as (v′, 0); a child of it is not voted for', () => {
-    const justification = { reason: blamedBy(blames(0, [0, 1, 2])), tip, strong: null }
-    const again = blamedIn(5, 4, [tip], [b1, ending])
-    again.accept(again.proposal(1, 0, ending, { justification }))
-    expect(sent(again.effects, 'vote').map(({ slot }) => slot)).toEqual([at(1, 0, ending)])
-    const onTop = blamedIn(5, 4, [tip], [b1, ending])
-    onTop.accept(onTop.proposal(1, 0, child(ending, 'x'), { justification }))
-    expect(hashes(onTop.effects, 'vote')).toEqual([])
-  })
-
-  it('whoever holds a CC of it, from whichever view, leaves every view', () => {
-    const h = new Hand(5, 4).start()
-    h.give({ type: 'headers', blocks: [b1, ending] })
-    const effects = h.receive(h.cc(commits(at(6, 0, ending), [0, 1, 2])))
-    expect(ofType(effects, 'commit').map(({ certificate }) => certificate.hash)).toEqual(['e2'])
-    expect(h.state.phase).toBe('ended')
-    h.accept(h.proposal(0, 0, b1))
-    expect(hashes(h.effects, 'vote')).toEqual([])
-  })
-
-  it('certified and not committed, it ends nothing', () => {
-    const h = blamedIn(5, 4, [tip], [b1, ending])
-    expect(h.state).toMatchObject({ phase: 'running', view: 1 })
-  })
-
-  it('the new era begins as from a genesis: view 0, lock (−1, 0, 0) on that block, no waiting', () => {
-    const h = new Hand(5, 0, { era: 1, first: ending }).start()
-    const lock: Lock = h.state.lock
-    expect(rank(lock)).toEqual([-1, 0, 0, 'e2'])
-    expect(ofType(h.effects, 'build')).toEqual([{ type: 'build', view: 0, seq: 0, parent: 'e2', height: 3 }])
+    expect(h.state.view).toBe(3)
   })
 })

@@ -247,28 +247,4 @@ describe('§4.1 votes', () => {
     expect(ofType(h.elapse('quit'), 'validate').map(({ proposal }) => proposal.block)).toEqual([b1])
     expect(hashes(h.valid(b1), 'vote')).toEqual(['b1'])
   })
-
-  it('§3 Reception: no sender displaces another’s signatures, and a third block of one sender is not kept', () => {
-    const h = new Hand(4, 3).start()
-    for (let i = 0; i < 20; i++) h.receiveVotes(at(0, 0, child(FIRST, `x${i}`)), [0])
-    h.receiveVotes(s1, [1, 2])
-    const candidates = h.state.views.get(0)?.places.get(0) ?? []
-    expect(candidates.filter((candidate) => candidate.votes.has(0))).toHaveLength(2)
-    expect(candidates.find(({ slot }) => slot.hash === 'b1')?.votes.size).toBe(2)
-  })
-
-  it('§7: two votes of one member at one place are evidence', () => {
-    const h = new Hand(4, 3).start()
-    h.receiveVotes(s1, [1])
-    const found = ofType(h.receiveVotes(at(0, 0, c1), [1]), 'evidence').map(({ evidence }) => evidence)
-    expect(found).toContainEqual(expect.objectContaining({ kind: 'conflict', member: 1 }))
-    expect(found).toContainEqual(expect.objectContaining({ kind: 'equivocation', member: 0 }))
-  })
-
-  it('§4.1: votes for a block whose proposal is missing → it is fetched from those who voted', () => {
-    const h = new Hand(4, 3).start()
-    expect(ofType(h.receiveVotes(s1, [1]), 'fetchProposal')).toEqual([
-      { type: 'fetchProposal', slot: s1, holders: [1] },
-    ])
-  })
 })
