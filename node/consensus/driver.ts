@@ -4,7 +4,7 @@
  * record is fatal; timers and answers of an earlier era or run go nowhere. It decides nothing: what may be signed is the core's matter.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
@@ -22,6 +22,7 @@ import {
   type ProposalParts,
 } from '../../protocol/consensus/wire.ts'
 import { leaderOf } from '../../protocol/members.ts'
+import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
@@ -74,16 +75,12 @@ export type DriverLog = NetworkLog
 
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
-
 /** How long an acknowledgement waits for others at most, ms. */
 const ACKNOWLEDGE_MS_MAX = 5
-
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
-
 /** Proposals whose wire parts are kept for validating, sending and serving. */
 export const PARTS_MAX = 512
-
 /** How long an echo of the consensus channel took there and back, ms. */
 export type Delay = {
   /** The latest answer; null before the first. */
@@ -245,10 +242,13 @@ export class Driver {
     return this.#take(leaderOf(message.view, this.#state.era.n), verified, data)
   }
 
-  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): null {
+  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): Code | null {
     if (message.kind === 'proposal' && parts !== null) {
       // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
       if (!asked && this.#frames.has(nameOf(message))) return null
+      // The leader signs the header; the list of ids is whoever's who passed it on, until the header vouches for it.
+      if (!equalBytes(treesRoot(parts.transactionIds), parts.sealed.header.treesRoot))
+        return this.#refuse('BLOCK_TREES')
       this.#keepParts(message.block.hash, parts)
       this.#keepFrame(message, data)
     }

@@ -53,6 +53,8 @@ export class Checker {
   readonly #liars: number
   /** Machine → committed height that its disk acknowledged. */
   readonly #durable = new Map<Machine, number>()
+  /** Machine → time of the last block that it told of. */
+  readonly #toldTime = new Map<Machine, number>()
   /** member/what/view/seq → hash. */
   readonly #signed = new Map<string, string>()
   readonly #looked = new WeakSet<Uint8Array>()
@@ -99,6 +101,7 @@ export class Checker {
       const certificate = certified ? machine.node?.executor.reads.certificate(height) : undefined
       this.#at(machine, height, toHex(sealed.hash), certificate)
       this.heightMax = Math.max(this.heightMax, height)
+      this.#toldTime.set(machine, sealed.header.time)
     }
   }
 
@@ -221,7 +224,8 @@ export class Checker {
         if (!tookIt || place !== undefined) continue
         const known = await service.dependencies.transaction(write.id)
         if (known === undefined) this.violation(`${machine.place} answered 202 to ${write.id} and knows nothing of it`)
-        if (known?.state === 'pending' && write.validUntil < node.executor.head.time)
+        // The head moves before the pool hears of it.
+        if (known?.state === 'pending' && write.validUntil < (this.#toldTime.get(machine) ?? 0))
           this.violation(`${write.id} has expired and still waits at ${machine.place}`)
       }
     }
@@ -240,8 +244,8 @@ export class Checker {
         return transactions.map(sha3)
       },
     })
+    // Ancestors are written before the block whose certificate commits them: whoever ends in between has a last block without one.
     for (const problem of problems)
-      // Ancestors are written before the block whose certificate commits them: whoever ends in between has a last block without one.
       if (!problem.endsWith('the last block has no commit certificate'))
         this.violation(`ledger of ${machine.place}: ${problem}`)
     await this.#replay(machine, store)

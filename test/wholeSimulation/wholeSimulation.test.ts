@@ -14,8 +14,8 @@ describe('whole members under a simulated clock, network and disk', () => {
     }
   }, 300_000)
 
-  /** Loss of power and restarts with bodies in memory; a lying answer; a wait beyond the stop; a proposal let go and asked for; a failed write. */
-  it.each([2, 29, 56, 35, 3085, 6031, 5200])(
+  /** Loss of power and restarts with bodies in memory; a lying answer; a wait beyond the stop; a proposal let go and asked for; a failed write; ids that the header does not name. */
+  it.each([2, 29, 56, 35, 3085, 6031, 5200, 10260])(
     'seed %i, which has found something, passes',
     async (seed) => {
       expect((await run(scenarioOf(seed))).violations).toEqual([])
