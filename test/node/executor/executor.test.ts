@@ -17,6 +17,7 @@ import {
   build,
   CHAIN_ID,
   certify,
+  GENESIS,
   grow,
   type Node,
   open,
