@@ -161,6 +161,8 @@ export async function openMemberLedger(
     if (!isAlthingError(error, 'STORE_MISSING')) throw error
     log.warn({ location }, 'no ledger here: beginning at height 0, the other members have the blocks')
     store = await disk.openStore(location, { mode: 'create' })
+    // Its own files are synced by every write; its name stands in the directory above.
+    await disk.syncDirectory(directory)
   }
   try {
     // A crash between creating the database and writing height 0 leaves an empty one.

@@ -262,7 +262,7 @@ export class MemberNode {
       const blocks = new Blocks(
         { era: era.era, members: keys, me, alsoAsked, heartbeatMs: fixed.heartbeatMs, ...BUILD_BOUNDS },
         {
-          ...{ clock, pace, executor, pool, intake, network, log },
+          ...{ clock, pace, executor, pool, intake, network, kept: record.blocks, log },
           committed: (committed, view) => node.#committed(committed, view),
           async join() {
             if (!(await growth.join())) return false
@@ -392,8 +392,12 @@ export class MemberNode {
       proposedHeader: (hash) => eras.find((driver) => driver.proposedHeader(hash)),
     })
     serveDevices({ chainId, network, executor, intake, clock, onCommitted: (listener) => node.onCommitted(listener) })
+    await eras.present.blocks.restore()
     await network.start()
     eras.start()
+    // What was voted for before is served and known again, as if it had just arrived.
+    for (const { frame } of await record.blocks.stored())
+      if (frame !== undefined) eras.present.driver.receiveGossiped(frame)
     return node
   }
 

@@ -4,7 +4,7 @@
  * record is fatal; timers and answers of an earlier era or run go nowhere. It decides nothing: what may be signed is the core's matter.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
@@ -23,8 +23,10 @@ import {
   type ProposalParts,
 } from '../../protocol/consensus/wire.ts'
 import { leaderOf } from '../../protocol/members.ts'
+import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
+import type { NetworkLog } from '../network/network.ts'
 
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
@@ -46,12 +48,16 @@ export type DriverDependencies = {
   fatal(error: unknown): void
 }
 
+/** A proposal's parts as they arrived; `frame`: the whole, where it is kept. */
+export type Received = ProposalParts & { readonly sealed: SealedHeader; readonly frame: Uint8Array | undefined }
 /** Bodies, blocks and the ledger, as consensus needs them. Each promise may take as long as it takes. */
 export type BlockDuties = {
-  /** Whether the proposed block is valid (§4.1): gets its body and waits for its parent first; null if it cannot tell now. */
-  validate(proposal: Proposal, parts: ProposalParts & { readonly sealed: SealedHeader }): Promise<boolean | null>
+  /** Whether the proposed block is valid (§4.1): gets its body, waits for its parent; null if it cannot tell now. A valid one is kept. */
+  validate(proposal: Proposal, received: Received): Promise<boolean | null>
   /** Builds on `parent` as soon as there is work or the heartbeat is due; null if the parent is not here. */
   build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null>
+  /** A block that was built here is proposed as `frame`. */
+  proposed(hash: string, frame: Uint8Array): void
   /** The bytes of the proposal of `slot`, from one of `holders`; null if nobody has it. */
   fetchProposal(slot: Slot, holders: readonly MemberIndex[]): Promise<{ from: MemberIndex; frame: Uint8Array } | null>
   /** Headers from `hash` downwards, some of them; none if nobody has it. */
@@ -60,30 +66,22 @@ export type BlockDuties = {
   isCommitted(hash: string, height: number): boolean | null
   /** The block is committed: execute what is missing, write it. Resolves once it is durable. */
   commit(certificate: Certificate): Promise<void>
-  assurance(certificate: Certificate): void
+  assurance(certificate: Certificate): Promise<void>
   evidence(evidence: Evidence): void
 }
 /** A block that this leader built. */
 export type BuiltProposal = { readonly block: Block; readonly parts: ProposalParts }
 /** The calls of a logger that the driver uses. */
-export type DriverLog = {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-}
+export type DriverLog = NetworkLog
 
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
-
 /** How long an acknowledgement waits for others at most, ms. */
 const ACKNOWLEDGE_MS_MAX = 5
-
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
-
 /** Proposals whose wire parts are kept for validating, sending and serving. */
 export const PARTS_MAX = 512
-
 /** How long an echo of the consensus channel took there and back, ms. */
 export type Delay = {
   /** The latest answer; null before the first. */
@@ -220,8 +218,8 @@ export class Driver {
     this.dispatch({ type: 'connected', member, run })
   }
 
-  /** A frame that arrived from member `from`. Returns why it was refused, for the peer's account, or null. */
-  receive(from: MemberIndex, data: Uint8Array, frame: Frame | undefined = frameOf(data)): Code | null {
+  /** A frame that arrived from member `from`, `asked` for or not. Returns why it was refused, for the peer's account, or null. */
+  receive(from: MemberIndex, data: Uint8Array, frame: Frame | undefined = frameOf(data), asked = false): Code | null {
     if (this.#stopped) return null
     if (frame === undefined) return this.#refuse('MESSAGE_MALFORMED')
     if (frame.kind === 'link') {
@@ -229,7 +227,7 @@ export class Driver {
       return null
     }
     const verified = this.#deps.verifier.verify(frame.message, from)
-    return verified.ok ? this.#take(from, verified, data) : this.#refuse(verified.code)
+    return verified.ok ? this.#take(from, verified, data, asked) : this.#refuse(verified.code)
   }
 
   /** A proposal that was gossiped, by whomever: the leader's signature says whose it is. Returns why it was refused, or null. */
@@ -243,10 +241,13 @@ export class Driver {
     return this.#take(leaderOf(message.view, this.#state.era.n), verified, data)
   }
 
-  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array): null {
+  #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): Code | null {
     if (message.kind === 'proposal' && parts !== null) {
-      // It comes by push and by gossip: the second one says nothing new.
-      if (this.#frames.has(nameOf(message))) return null
+      // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
+      if (!asked && this.#frames.has(nameOf(message))) return null
+      // The leader signs the header; the list of ids is whoever's who passed it on, until the header vouches for it.
+      if (!equalBytes(treesRoot(parts.transactionIds), parts.sealed.header.treesRoot))
+        return this.#refuse('BLOCK_TREES')
       this.#keepParts(message.block.hash, parts)
       this.#keepFrame(message, data)
     }
@@ -338,6 +339,7 @@ export class Driver {
         if (frame === undefined) {
           frame = encodeProposal(effect.message, parts)
           this.#keepFrame(effect.message, frame)
+          blocks.proposed(effect.message.block.hash, frame)
           links.gossip(frame)
         }
         return links.push(effect.to, frame)
@@ -353,10 +355,10 @@ export class Driver {
         const parts = this.#parts.get(effect.proposal.block.hash)
         if (parts?.sealed == null) return
         const { hash } = effect.proposal.block
-        const { sealed } = parts
+        const received = { ...parts, sealed: parts.sealed, frame: this.#frames.get(nameOf(effect.proposal)) }
         return this.#request(
           `validate/${hash}`,
-          () => blocks.validate(effect.proposal, { ...parts, sealed }),
+          () => blocks.validate(effect.proposal, received),
           (valid) => {
             if (valid !== null) this.dispatch({ type: 'validated', hash, valid })
           },
@@ -382,7 +384,7 @@ export class Driver {
           `proposal/${effect.slot.hash}/${effect.holders.join()}`,
           () => blocks.fetchProposal(effect.slot, effect.holders),
           (found) => {
-            if (found !== null) this.receive(found.from, found.frame)
+            if (found !== null) this.receive(found.from, found.frame, undefined, true)
           },
         )
       case 'fetchHeaders':
@@ -406,7 +408,7 @@ export class Driver {
           this.dispatch({ type: 'applied', hash: effect.certificate.hash })
         })
       case 'assurance':
-        return blocks.assurance(effect.certificate)
+        return this.#answer(blocks.assurance(effect.certificate), () => undefined)
       case 'evidence':
         log.warn({ evidence: effect.evidence.kind }, 'evidence of misbehaviour')
         return blocks.evidence(effect.evidence)

@@ -72,6 +72,8 @@ export class Executor {
   /** Settles when the last commit asked for has. */
   #commits: Promise<unknown> = Promise.resolve()
   #failure: AlthingError | undefined
+  /** Committed, and not returned yet: the disk was full before the last block of their commit. */
+  readonly #untold: CommittedBlock[] = []
 
   private constructor(genesis: Genesis, ledger: LedgerStore, options: ExecutorOptions, opened: Committed) {
     if (options.speculationsMax < 2) throw new RangeError('fewer than 2 speculations')
@@ -304,11 +306,11 @@ export class Executor {
   }
 
   /**
-   * Commits the block of `hash` with its commit certificate, and before it each ancestor that is not committed yet, each in one
-   * durable batch; returns them in order of height once all are durable. For a block that is committed already the certificate is kept
-   * if it has none, and nothing is returned. Commits run one after the other. Throws AlthingError EXECUTOR_UNKNOWN_BLOCK (not executed
-   * here: validate it first), STORE_DISK_FULL (the blocks before are committed; may be tried again), STORE_WRITE_FAILED (everything is
-   * refused from then on).
+   * Commits the block of `hash` with its commit certificate, and before it each ancestor that is not committed yet, each in one durable batch;
+   * returns them in order of height once all are durable, and before them those of an attempt that ended at a full disk. For a block that is
+   * committed already the certificate is kept if it has none, and nothing is returned. Commits run one after the other. Throws AlthingError
+   * EXECUTOR_UNKNOWN_BLOCK (not executed here: validate it first), STORE_DISK_FULL (the blocks before are committed; may be tried again),
+   * STORE_WRITE_FAILED (everything is refused from then on).
    */
   commit(hash: Uint8Array, certificate: Uint8Array): Promise<CommittedBlock[]> {
     const run = this.#commits.then(() => this.#commit(hash, certificate))
@@ -340,7 +342,6 @@ export class Executor {
     const last = chain.at(-1) as Speculation
     for (const other of [...this.#speculations.values()])
       if (!chain.includes(other) && !descends(other, last)) this.#abandon(other)
-    const committed: CommittedBlock[] = []
     try {
       for (const speculation of chain) {
         const certified = speculation === last
@@ -349,12 +350,12 @@ export class Executor {
         this.#advance(speculation, block.replayRecords)
         const { sealed, transactions, ids, height, devicesChanged } = speculation
         const events = block.deviceEvents
-        committed.push({ sealed, height, transactions, transactionIds: ids, events, devicesChanged, certified })
+        this.#untold.push({ sealed, height, transactions, transactionIds: ids, events, devicesChanged, certified })
       }
     } finally {
       this.#committing = []
     }
-    return committed
+    return this.#untold.splice(0)
   }
 
   /** Replaces the certificate of a committed block by one of more members (agreement.md §7). Throws like `commit`. */

@@ -20,12 +20,14 @@ export class Metrics {
   readonly #blocks: Counter
   readonly #transactions: Counter
 
-  /** `look` gives the node at the moment of a scrape. */
-  constructor(look: () => Observed, version: string) {
+  /** `look` gives the node at the moment of a scrape. `ofProcess`: with the figures of the whole process, of which there is one. */
+  constructor(look: () => Observed, version: string, ofProcess = true) {
     this.#look = look
     const registers = [this.#registry]
-    collectDefaultMetrics({ register: this.#registry })
-    this.#loop.enable()
+    if (ofProcess) {
+      collectDefaultMetrics({ register: this.#registry })
+      this.#loop.enable()
+    }
     this.#blockInterval = new Histogram({
       name: 'althing_consensus_block_interval_seconds',
       help: 'Time between two commits here.',

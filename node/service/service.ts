@@ -67,6 +67,8 @@ export type ServiceOptions = {
   readonly disk: { readonly directory: string; readonly freeBytesMin: number }
   /** The newest lines of the log. */
   readonly recentLog: () => readonly string[]
+  /** Whether the metrics tell of the whole process as well; default true. Several nodes of one process say false. */
+  readonly processMetrics?: boolean
 }
 
 /** Answers for one node until `stop`. */
@@ -88,7 +90,7 @@ export class NodeService {
     this.#options = options
     this.#feed = feed
     this.#lastCommitMs = clock.monotonic()
-    this.metrics = new Metrics(() => this.#look(), node.version)
+    this.metrics = new Metrics(() => this.#look(), node.version, options.processMetrics)
     watch.metrics = this.metrics
     this.#heads = new Heads({
       clock,
@@ -181,7 +183,7 @@ export class NodeService {
     return new Promise((resolve, reject) => {
       const timer = this.#options.clock.after(timeoutMs, () => {
         stopListening?.()
-        resolve(this.#fateOf(id) ?? { outcome: 'timeout' })
+        settle()
       })
       const settle = (): void => {
         timer.cancel()

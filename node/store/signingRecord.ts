@@ -9,6 +9,7 @@ import { concat, equalBytes } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { isAlthingError } from '../errors.ts'
 import { type Disk, systemDisk } from './disk.ts'
+import { KeptBlocks } from './keptBlocks.ts'
 import { storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
@@ -17,9 +18,9 @@ export const signingDirectory = (dataDirectory: string): string => join(dataDire
 
 const KEY = Uint8Array.of(1)
 /** Under it, the chain that the record is of. */
-const CHAIN_KEY = Uint8Array.of(2)
+const CHAIN_KEY = Uint8Array.of(4)
 const CHECKSUM_BYTES = 32
-/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many. */
+/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. */
 const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
 /**
@@ -86,7 +87,7 @@ export async function openSigningRecord(
         'STORE_WRONG_CHAIN',
         `the signing record in ${directory} belongs to another chain than the genesis given`,
       )
-    return new SigningRecord(store, unseal(sealed))
+    return new SigningRecord(store, unseal(sealed), await KeptBlocks.open(store))
   } catch (error) {
     await store.close()
     throw error
@@ -140,13 +141,16 @@ function readStored(store: KeyValueStore, key: Uint8Array, directory: string): U
 
 /** The open record of one member. Use `openSigningRecord`. */
 export class SigningRecord {
+  /** Blocks that the record binds this member to; written with it. */
+  readonly blocks: KeptBlocks
   readonly #store: KeyValueStore
   #latest: Uint8Array
   #writing = false
   #failure: unknown
 
-  constructor(store: KeyValueStore, latest: Uint8Array) {
+  constructor(store: KeyValueStore, latest: Uint8Array, blocks: KeptBlocks) {
     this.#store = store
+    this.blocks = blocks
     this.#latest = latest
   }
 
@@ -171,7 +175,7 @@ export class SigningRecord {
     try {
       // A copy: the caller may reuse its array while the write is under way, and `read` must not change with it.
       const kept = Uint8Array.from(record)
-      await this.#store.batch([{ key: KEY, value: seal(kept) }], { sync: true })
+      await this.#store.batch([{ key: KEY, value: seal(kept) }, ...this.blocks.takeWaiting()], { sync: true })
       this.#latest = kept
     } catch (error) {
       this.#failure = error

@@ -10,14 +10,14 @@ import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import type { Evidence } from '../../protocol/consensus/events.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
-import { type ProposalParts, toWireCertificate } from '../../protocol/consensus/wire.ts'
+import { toWireCertificate } from '../../protocol/consensus/wire.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
 import { verifyHeader } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { leaderOf, type PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
-import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog } from '../consensus/driver.ts'
+import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog, type Received } from '../consensus/driver.ts'
 import { isAlthingError } from '../errors.ts'
 import { decodeBody } from '../executor/body.ts'
 import type { CommittedBlock, Executor } from '../executor/executor.ts'
@@ -25,6 +25,7 @@ import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { Pace } from '../steps.ts'
+import type { KeptBlocks } from '../store/keptBlocks.ts'
 import { Bodies } from './bodies.ts'
 import { ASK_TIMEOUT_MS, pauseOf, RETRY_MS } from './pace.ts'
 import { ask, blocksAnswer, blocksQuestion, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
@@ -51,6 +52,8 @@ export type BlocksDependencies = {
   readonly pool: Pool
   readonly intake: Pick<Intake, 'signers'>
   readonly network: Pick<Network, 'request' | 'linkedPeers' | 'penalize'>
+  /** Blocks voted for and not committed, on disk. */
+  readonly kept: Pick<KeptBlocks, 'keep' | 'keepFrame' | 'forgetUpTo' | 'stored'>
   readonly log: DriverLog
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
   committed(blocks: readonly CommittedBlock[], view: number | null): void
@@ -101,12 +104,12 @@ export class Blocks implements BlockDuties {
     for (const wake of [...this.#arrivals]) wake()
   }
 
-  async validate(
-    proposal: Proposal,
-    { sealed, transactionIds }: ProposalParts & { readonly sealed: SealedHeader },
-  ): Promise<boolean | null> {
+  async validate(proposal: Proposal, { sealed, transactionIds, frame }: Received): Promise<boolean | null> {
     const { executor, log } = this.#deps
-    if (executor.knows(sealed.hash)) return true
+    if (executor.knows(sealed.hash)) {
+      this.#keep(sealed.hash, frame)
+      return true
+    }
     const holders = [leaderOf(proposal.view, this.#options.members.length)]
     const { height } = sealed.header
     const transactions = await this.#bodies.of(sealed.hash, height, transactionIds, holders)
@@ -115,6 +118,7 @@ export class Blocks implements BlockDuties {
     while (this.#isAbove(height)) {
       const code = await this.#validate(sealed, transactions, this.#deps.clock.now())
       if (code === null) {
+        this.#keep(sealed.hash, frame)
         this.#wake(toHex(sealed.hash))
         return true
       }
@@ -126,6 +130,46 @@ export class Blocks implements BlockDuties {
       await this.#pause(RETRY_MS)
     }
     return null
+  }
+
+  /** A block that was found valid is on disk with the vote for it (agreement.md §3, Service). */
+  #keep(hash: Uint8Array, frame: Uint8Array | undefined): void {
+    const { executor, kept } = this.#deps
+    const executed = executor.speculation(hash)
+    if (executed === undefined) return
+    const { sealed, transactions } = executed
+    const bodies = transactions.map(({ transaction }) => transaction.bytes)
+    kept.keep({ height: sealed.header.height, hash, header: sealed.bytes, transactions: bodies })
+    if (frame !== undefined) kept.keepFrame(toHex(hash), frame)
+  }
+
+  proposed(hash: string, frame: Uint8Array): void {
+    this.#deps.kept.keepFrame(hash, frame)
+  }
+
+  /**
+   * Executes kept blocks again that rest on what is here, after a start or when nobody else has them; whether there were any. They were judged
+   * when they were voted for, so the clock has no say.
+   */
+  async restore(): Promise<boolean> {
+    const { executor, kept, clock, pace } = this.#deps
+    let restored = false
+    for (const { height, hash, header, transactions } of await kept.stored()) {
+      if (height <= executor.head.height || executor.knows(hash)) continue
+      const sealed = decodeHeader(header)
+      const signed = await this.#bodies.signed(transactions)
+      if (signed === null || this.#stopped) continue
+      try {
+        const nowMs = Math.max(clock.now(), sealed.header.time)
+        if ((await executor.validateInSteps(sealed, signed, nowMs, pace)) !== null) continue
+      } catch (error) {
+        if (isAlthingError(error, 'EXECUTOR_FULL')) break
+        throw error
+      }
+      restored = true
+      this.#wake(toHex(hash))
+    }
+    return restored
   }
 
   /** Blocks that wait for their commit are bounded; a further one waits until one of them is committed. */
@@ -163,6 +207,7 @@ export class Blocks implements BlockDuties {
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
       this.#lastBuiltAt = clock.monotonic()
+      this.#keep(built.sealed.hash, undefined)
       this.#wake(toHex(built.sealed.hash))
       log.debug({ height, transactions: built.transactions.length }, 'block built')
       return {
@@ -227,7 +272,7 @@ export class Blocks implements BlockDuties {
   async commit(certificate: Certificate): Promise<void> {
     const { executor } = this.#deps
     const hash = fromHex(certificate.hash)
-    if (executor.speculation(hash) === undefined && executor.head.height < certificate.height)
+    while (!this.#stopped && executor.speculation(hash) === undefined && executor.head.height < certificate.height)
       await this.#catchUp(certificate.height)
     if (this.#stopped) return
     const { era } = this.#options
@@ -235,13 +280,11 @@ export class Blocks implements BlockDuties {
     if (executor.knows(hash)) this.#publish(await this.#commitWhenThereIsSpace(hash, encoded), certificate.view)
   }
 
-  assurance(certificate: Certificate): void {
-    const { executor, log } = this.#deps
+  async assurance(certificate: Certificate): Promise<void> {
+    const { executor } = this.#deps
     const encoded = encodeAs(certificateCodec, toWireCertificate(this.#options.era, certificate))
     if (executor.head.height < certificate.height) return
-    executor
-      .updateCertificate(certificate.height, encoded)
-      .catch((error) => log.warn({ error }, 'certificate not widened'))
+    await executor.updateCertificate(certificate.height, encoded)
   }
 
   evidence(evidence: Evidence): void {
@@ -258,7 +301,10 @@ export class Blocks implements BlockDuties {
     return this.#catchUp(this.#deps.executor.head.height + 1)
   }
 
-  /** Fetches committed blocks until the head is at `height`. One loop runs; a later, higher target prolongs it. */
+  /**
+   * Fetches committed blocks until the head is at `height`, or until blocks kept here could be executed. One loop runs; a later, higher target
+   * prolongs it.
+   */
   #catchUp(height: number): Promise<void> {
     this.#target = Math.max(this.#target, height)
     this.#catchingUp ??= this.#catchUpLoop().finally(() => {
@@ -287,8 +333,12 @@ export class Blocks implements BlockDuties {
         if (executor.head.height >= this.#target || this.#stopped) break
       }
       moved = executor.head.height > before
-      if (moved) round = firstRound
-      else await this.#pause(pauseOf(round++))
+      if (moved) {
+        round = firstRound
+        continue
+      }
+      if (await this.restore()) return
+      await this.#pause(pauseOf(round++))
     }
   }
 
@@ -393,6 +443,7 @@ export class Blocks implements BlockDuties {
       this.#deps.pool.onCommitted(transactionIds.map(toHex), sealed.header.time)
       this.#wake(toHex(sealed.hash))
     }
+    this.#deps.kept.forgetUpTo(this.#deps.executor.head.height)
     this.#deps.committed(blocks, view)
   }
 

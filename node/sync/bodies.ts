@@ -101,9 +101,10 @@ export class Bodies {
     const answer = await this.#asking.attempt(from, (peer) =>
       ask(this.#deps.network, peer, 'bodies', question, bodiesAnswer, ASK_TIMEOUT_MS),
     )
-    const bodies = (answer ?? []).filter(
-      (body, i): body is Uint8Array => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array),
-    )
+    // An answer may be longer than the question: that is the other's doing, and nothing here may fail over it.
+    const bodies = (answer ?? [])
+      .slice(0, missing.length)
+      .filter((body, i): body is Uint8Array => body !== null && equalBytes(sha3(body), missing[i] as Uint8Array))
     this.#fetched += bodies.length
     for (const item of (await this.signed(bodies)) ?? []) found.set(toHex(item.transaction.id), item)
     return bodies.length > 0

@@ -46,6 +46,7 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
     'test/simulation/member.ts → test/simulation/world.ts → test/simulation/member.ts',
     'test/simulation/plot.ts → test/simulation/reign.ts → test/simulation/plot.ts',
     'test/simulation/world.ts → test/simulation/faults.ts → test/simulation/world.ts',
+    'test/wholeSimulation/network.ts → test/wholeSimulation/wires.ts → test/wholeSimulation/network.ts',
   ),
   skipped: because('its describe says so', 'test/node/rtu/realMachine.test.ts'),
   lines: {

@@ -2,17 +2,22 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { installNativePrimitives } from '../../../node/crypto/native.ts'
 import { decodeBody, encodeBody } from '../../../node/executor/body.ts'
+import { Executor } from '../../../node/executor/executor.ts'
+import { initializeLedger } from '../../../node/executor/genesisState.ts'
 import { hashKey } from '../../../node/store/buckets.ts'
+import { openLedger } from '../../../node/store/ledgerStore.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import { checkTransaction, readTransaction, type SignedTransaction } from '../../../protocol/execution.ts'
 import { treesRoot } from '../../../protocol/merkle.ts'
 import { keyHashOf } from '../../../protocol/state/entry.ts'
+import { MemoryStore } from '../../contract/memoryStore.ts'
 import { deviceBytes, registration, report, score } from '../../protocol/kinds/consortium.ts'
 import {
   API_KEYS,
   build,
   CHAIN_ID,
   certify,
+  GENESIS,
   grow,
   type Node,
   open,
@@ -330,6 +335,27 @@ describe('commit', () => {
     await expect(node.executor.commit(new Uint8Array(32), new Uint8Array(1))).rejects.toMatchObject({
       code: 'EXECUTOR_UNKNOWN_BLOCK',
     })
+  })
+
+  it('executor: a disk that fills up between ancestor and descendant → STORE_DISK_FULL; trying again tells of both, once', async () => {
+    const store = new MemoryStore()
+    await initializeLedger(store, GENESIS)
+    let looks = 0
+    const freeBytes = async () => (++looks === 2 ? 0 : 1_000_000)
+    const opening = { chainId: CHAIN_ID, directory: '/', freeBytesMin: 1000, freeBytes, lookAtDiskMs: 0 }
+    const ledger = openLedger(store, opening)
+    const executor = await Executor.open(GENESIS, ledger, { speculationsMax: 8 })
+    const node = { store, ledger, executor }
+    const first = build(node, [put('a')]).sealed
+    const second = build(node, [put('b')], { parent: first.hash }).sealed
+    await expect(executor.commit(second.hash, certify(second))).rejects.toMatchObject({ code: 'STORE_DISK_FULL' })
+    expect(executor.head.height).toBe(1)
+    const told = await executor.commit(second.hash, certify(second))
+    expect(told.map(({ height, certified }) => [height, certified])).toEqual([
+      [1, false],
+      [2, true],
+    ])
+    expect(await executor.commit(second.hash, certify(second))).toEqual([])
   })
 
   it('executor: reports come out as events, by device and category', async () => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { KeptBlocks } from '../../../node/store/keptBlocks.ts'
 import { openLevel } from '../../../node/store/level.ts'
 import {
   createSigningRecord,
@@ -131,7 +132,7 @@ describe('signing record', () => {
 
   it('signing record: a failed write → STORE_WRITE_FAILED for it and every later one; each write asks for fsync', async () => {
     const store = new MemoryStore()
-    const record = new SigningRecord(store, b(1))
+    const record = new SigningRecord(store, b(1), await KeptBlocks.open(store))
     await record.write(b(2))
     expect(store.syncs).toEqual([true])
     store.failing = true
@@ -142,7 +143,8 @@ describe('signing record', () => {
   })
 
   it('signing record: two writes at once are a bug', async () => {
-    const record = new SigningRecord(new MemoryStore(), b(1))
+    const store = new MemoryStore()
+    const record = new SigningRecord(store, b(1), await KeptBlocks.open(store))
     const first = record.write(b(2))
     await expect(record.write(b(3))).rejects.toThrow('at once')
     await first

@@ -1,11 +1,13 @@
 /** Catching up: what a member that lies about blocks can do to one that is behind. */
 import { describe, expect, it } from 'vitest'
 import { systemClock } from '../../../node/clock.ts'
-import { encodeBody } from '../../../node/executor/body.ts'
+import { decodeBody, encodeBody } from '../../../node/executor/body.ts'
 import { Pool } from '../../../node/pool/pool.ts'
 import { systemPace } from '../../../node/steps.ts'
+import { KeptBlocks } from '../../../node/store/keptBlocks.ts'
 import { Blocks, BUILD_BOUNDS } from '../../../node/sync/blocks.ts'
 import { blocksAnswer } from '../../../node/sync/serve.ts'
+import { decodeHeader } from '../../../protocol/block.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import { certificateCodec } from '../../../protocol/certificate.ts'
 import { decodeAs, encodeAs, type TypeOf } from '../../../protocol/codec.ts'
@@ -13,6 +15,7 @@ import type { Certificate } from '../../../protocol/consensus/types.ts'
 import { createVerifier } from '../../../protocol/consensus/verify.ts'
 import { signerOf } from '../../../protocol/transaction.ts'
 import type { Code } from '../../../protocol/verdict.ts'
+import { MemoryStore } from '../../contract/memoryStore.ts'
 import { build, CHAIN_ID, certify, GENESIS, type Node, open, put, TIME } from '../executor/world.ts'
 
 type Sent = TypeOf<typeof blocksAnswer>
@@ -37,6 +40,8 @@ function chain(node: Node, count: number, members: readonly number[] | null, mar
 
 /** A member that is behind: member 1 lies as `lie` says, member 2 has `truth`. */
 async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, nowMs = TIME + 60_000) {
+  const disk = new MemoryStore()
+  const kept = await KeptBlocks.open(disk)
   const node = await open(undefined, { speculationsMax: 8 })
   const penalties: { peer: string; code: Code }[] = []
   const asked = new Map<string, number>()
@@ -64,13 +69,14 @@ async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, now
         },
         penalize: (peer, code) => void penalties.push({ peer, code }),
       },
+      kept,
       log: quiet,
       committed() {},
       evidence() {},
       join: async () => false,
     },
   )
-  return { node, blocks, penalties, asked }
+  return { node, blocks, penalties, asked, kept, disk }
 }
 
 /** Lets `blocks` commit the last block of `truth`, and says what came of it. */
@@ -124,5 +130,33 @@ describe('catching up from a member that lies', () => {
     const truth = chain(await elsewhere(), 3, [0, 1, 2], 'true')
     const world = await behind(() => [], truth, TIME - 600_000)
     expect(await catchUp(world, truth)).toBe(3)
+  })
+})
+
+describe('blocks that were voted for and are nowhere but on the own disk', () => {
+  it('are executed again in order, whatever the clock says, and committed by their certificate though nobody has them', async () => {
+    const truth = chain(await elsewhere(), 3, [0, 1, 2])
+    const world = await behind(() => [], [], TIME - 3_600_000)
+    for (const { header, body } of truth.toReversed()) {
+      const sealed = decodeHeader(header)
+      const transactions = decodeBody(body)
+      if (typeof transactions === 'string') throw new Error(transactions)
+      world.kept.keep({ height: sealed.header.height, hash: sealed.hash, header, transactions })
+    }
+    await world.disk.batch(world.kept.takeWaiting(), { sync: true })
+    expect(await catchUp(world, truth)).toBe(3)
+    expect(world.kept.size).toBe(0)
+    expect(await world.blocks.restore()).toBe(false)
+  })
+
+  it('one whose parent is nowhere is left alone', async () => {
+    const [, second] = chain(await elsewhere(), 2, null)
+    const world = await behind(() => [], [])
+    const sealed = decodeHeader(second?.header as Uint8Array)
+    const transactions = decodeBody(second?.body as Uint8Array) as Uint8Array[]
+    world.kept.keep({ height: 2, hash: sealed.hash, header: sealed.bytes, transactions })
+    await world.disk.batch(world.kept.takeWaiting(), { sync: true })
+    expect(await world.blocks.restore()).toBe(false)
+    expect(world.node.executor.knows(sealed.hash)).toBe(false)
   })
 })

@@ -1,0 +1,58 @@
+/** The simulator of whole members itself: a bounded number of seeds, that a seed is one run, and that it catches what it must. */
+import { describe, expect, it } from 'vitest'
+import { smallest } from './minimise.ts'
+import { reduced, type Scenario, scenarioOf } from './scenario.ts'
+import { World } from './world.ts'
+
+const run = (scenario: Scenario) => new World(scenario).run()
+
+describe('whole members under a simulated clock, network and disk', () => {
+  it('12 seeds, 1 … 7 members, lies, crashes, full and failing disks: nothing that must not be seen, and progress once healed', async () => {
+    for (let seed = 1; seed <= 12; seed++) {
+      const { violations } = await run(scenarioOf(seed))
+      expect(violations, `npm run simulate:whole -- --seed ${seed} --trace`).toEqual([])
+    }
+  }, 300_000)
+
+  /** Loss of power and restarts with bodies in memory; a lying answer; a wait beyond the stop; a proposal let go and asked for; a failed write; ids that the header does not name. */
+  it.each([2, 29, 56, 35, 3085, 6031, 5200, 10260])(
+    'seed %i, which has found something, passes',
+    async (seed) => {
+      expect((await run(scenarioOf(seed))).violations).toEqual([])
+    },
+    120_000,
+  )
+
+  it('one seed is one run: the same hash of everything that happened, another for another seed', async () => {
+    const [first, again, other] = [await run(scenarioOf(7)), await run(scenarioOf(7)), await run(scenarioOf(8))]
+    expect(again).toEqual(first)
+    expect(other.trace).not.toBe(first.trace)
+  }, 120_000)
+
+  it('disks that acknowledge writes and forget them are found out', async () => {
+    const found: string[] = []
+    for (let seed = 1; seed <= 12 && found.length === 0; seed++)
+      found.push(...(await run({ ...scenarioOf(seed), forgetful: true })).violations)
+    expect(found.length).toBeGreaterThan(0)
+  }, 120_000)
+})
+
+describe('making a failing run smaller', () => {
+  const scenario = { ...scenarioOf(3), liars: new Map([[0, 'flood' as const]]) }
+
+  it('leaves out every fault, liar and client that the failure does not need', async () => {
+    const needed = [scenario.faults[2], scenario.faults[5]]
+    const attempt = async ({ faults, liars }: Scenario) =>
+      needed.every((one) => one !== undefined && faults.includes(one)) && liars.has(0) ? 'failed' : undefined
+    const reduction = await smallest(scenario, attempt)
+    if (reduction === undefined) throw new Error('it fails as it is')
+    const left = reduced(scenario, reduction)
+    expect(left.faults).toEqual(needed)
+    expect([...left.liars.keys()]).toEqual([0])
+    expect([left.lights, left.clients]).toEqual([0, 0])
+  })
+
+  it('a run that does not fail is not made smaller', async () => {
+    expect(await smallest(scenario, async () => undefined)).toBeUndefined()
+  })
+})
