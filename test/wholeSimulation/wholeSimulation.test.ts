@@ -14,7 +14,7 @@ describe('whole members under a simulated clock, network and disk', () => {
     }
   }, 300_000)
 
-  /** Loss of power and restarts with bodies in memory; a lying answer; a wait beyond the stop; a proposal let go and asked for; a failed write; ids that the header does not name. */
+  /** Loss of power with bodies in memory; lying answers; a wait beyond the stop; a proposal let go; a failed write; ids no header names. */
   it.each([2, 29, 56, 35, 3085, 6031, 5200, 10260])(
     'seed %i, which has found something, passes',
     async (seed) => {
