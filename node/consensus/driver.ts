@@ -27,7 +27,6 @@ import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
-
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
   readonly clock: Clock

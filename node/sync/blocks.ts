@@ -7,19 +7,17 @@ import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
 import { CborError } from '../../protocol/cbor.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
-import { decodeAs, encodeAs } from '../../protocol/codec.ts'
+import { encodeAs } from '../../protocol/codec.ts'
 import type { Evidence } from '../../protocol/consensus/events.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import { toWireCertificate } from '../../protocol/consensus/wire.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
-import { verifyHeader } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { leaderOf, type PublicKeyHex } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock } from '../clock.ts'
 import { type BlockDuties, type BuiltProposal, blockOf, type DriverLog, type Received } from '../consensus/driver.ts'
 import { isAlthingError } from '../errors.ts'
-import { decodeBody } from '../executor/body.ts'
 import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
@@ -27,8 +25,9 @@ import type { Pool } from '../pool/pool.ts'
 import type { Pace } from '../steps.ts'
 import type { KeptBlocks } from '../store/keptBlocks.ts'
 import { Bodies } from './bodies.ts'
+import { CatchingUp } from './catchingUp.ts'
 import { ASK_TIMEOUT_MS, pauseOf, RETRY_MS } from './pace.ts'
-import { ask, blocksAnswer, blocksQuestion, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
+import { ask, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
 
 /** What one era and one node fix. */
 export type BlocksOptions = {
@@ -64,9 +63,6 @@ export type BlocksDependencies = {
 
 /** Between two attempts to write a block to a full disk. */
 const DISK_RETRY_MS = 1000
-/** Blocks that a ledger is behind before snapshots are asked for (sooner where nobody gives the next), and ms between two times of asking. */
-const JOIN_BEHIND_MIN = 50
-const JOIN_RETRY_MS = 10_000
 /** Rounds of asking for headers at heights that the chain has passed. */
 const PASSED_ROUNDS_MAX = 20
 /** Carries out the duties for one era. */
@@ -77,8 +73,7 @@ export class Blocks implements BlockDuties {
   readonly #waiting = new Map<string, Set<() => void>>()
   readonly #arrivals = new Set<() => void>()
   #lastBuiltAt: number
-  #catchingUp: Promise<void> | undefined
-  #target = 0
+  readonly #catchingUp: CatchingUp
   #diskFull = false
   #stopped = false
 
@@ -90,6 +85,17 @@ export class Blocks implements BlockDuties {
       attempt: (from, question) => this.#attempt(from, question),
       isAbove: (height) => this.#isAbove(height),
       pause: (ms) => this.#pause(ms),
+    })
+    this.#catchingUp = new CatchingUp(deps, {
+      firstRound: options.me < 0 ? 3 : 0,
+      sources: () => this.#sources(),
+      ask: (peer, question) => this.#ask(peer, question),
+      pause: (ms) => this.#pause(ms),
+      isStopped: () => this.#stopped,
+      restore: () => this.restore(),
+      take: (sealed, transactions) => this.#takeCertified(sealed, transactions),
+      commit: async (hash, certificate) => this.#publish(await this.#commitWhenThereIsSpace(hash, certificate), null),
+      stop: () => this.stop(),
     })
     this.#lastBuiltAt = deps.clock.monotonic()
   }
@@ -273,7 +279,7 @@ export class Blocks implements BlockDuties {
     const { executor } = this.#deps
     const hash = fromHex(certificate.hash)
     while (!this.#stopped && executor.speculation(hash) === undefined && executor.head.height < certificate.height)
-      await this.#catchUp(certificate.height)
+      await this.#catchingUp.upTo(certificate.height)
     if (this.#stopped) return
     const { era } = this.#options
     const encoded = encodeAs(certificateCodec, toWireCertificate(era, certificate))
@@ -298,116 +304,17 @@ export class Blocks implements BlockDuties {
 
   /** Others have blocks above the head here: of a later era, or this node only follows. Fetches at least one of them. */
   follow(): Promise<void> {
-    return this.#catchUp(this.#deps.executor.head.height + 1)
+    return this.#catchingUp.upTo(this.#deps.executor.head.height + 1)
   }
 
-  /**
-   * Fetches committed blocks until the head is at `height`, or until blocks kept here could be executed. One loop runs; a later, higher target
-   * prolongs it.
-   */
-  #catchUp(height: number): Promise<void> {
-    this.#target = Math.max(this.#target, height)
-    this.#catchingUp ??= this.#catchUpLoop().finally(() => {
-      this.#catchingUp = undefined
-    })
-    return this.#catchingUp
-  }
-
-  async #catchUpLoop(): Promise<void> {
-    const { executor, log } = this.#deps
-    if (this.#target > executor.head.height + 1)
-      log.info({ from: executor.head.height, to: this.#target }, 'catching up')
-    // A node that is no member asks at its leisure: members allow it few questions.
-    const firstRound = this.#options.me < 0 ? 3 : 0
-    let moved = true
-    let askAgainAt = 0
-    for (let round = firstRound; executor.head.height < this.#target && !this.#stopped; ) {
-      const isFar = this.#target - executor.head.height > JOIN_BEHIND_MIN
-      if ((isFar || !moved) && askAgainAt <= this.#deps.clock.monotonic()) {
-        if (await this.#joined()) return
-        askAgainAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
-      }
-      const before = executor.head.height
-      for (const from of this.#sources()) {
-        await this.#ask(from, (peer) => this.#blocksFrom(peer))
-        if (executor.head.height >= this.#target || this.#stopped) break
-      }
-      moved = executor.head.height > before
-      if (moved) {
-        round = firstRound
-        continue
-      }
-      if (await this.restore()) return
-      await this.#pause(pauseOf(round++))
-    }
-  }
-
-  /** Whether another ledger stands ready; then nothing more is committed to this one. */
-  async #joined(): Promise<boolean> {
-    try {
-      if (!(await this.#deps.join())) return false
-      this.stop()
-      return true
-    } catch (error) {
-      this.#deps.log.warn({ error: String(error) }, 'joining by a snapshot broke off')
-      return false
-    }
-  }
-
-  /**
-   * Takes the next blocks from one peer: each run of blocks whose last has a certificate that verifies, and nothing beyond. What is not
-   * certified is not executed: blocks of the peer's own making would take the room of all blocks that wait for their commit, for ever.
-   */
-  async #blocksFrom(peer: PublicKeyHex): Promise<void> {
-    const { executor, network } = this.#deps
-    const sent = await ask(
-      network,
-      peer,
-      'blocks',
-      [blocksQuestion, { from: executor.head.height + 1 }],
-      blocksAnswer,
-      2 * ASK_TIMEOUT_MS,
-    )
-    let run: { sealed: SealedHeader; body: Uint8Array }[] = []
-    let below: Uint8Array | undefined
-    for (const { header, body, certificate } of sent) {
-      if (this.#stopped) return
-      const sealed = decodeHeader(header)
-      // What follows the end of an era is taken once that end is committed: only then is it known who signs.
-      if (sealed.header.era > executor.era.era) return
-      if (below !== undefined && !equalBytes(sealed.header.parent, below)) return network.penalize(peer, 'BLOCK_PARENT')
-      below = sealed.hash
-      run.push({ sealed, body })
-      // What this member's head has passed meanwhile may be of an era that has ended.
-      if (certificate === null || sealed.header.height <= executor.head.height) continue
-      const code = this.#judgeCertificate(certificate, sealed) ?? (await this.#takeRun(run))
-      if (code !== null) return network.penalize(peer, code)
-      this.#publish(await this.#commitWhenThereIsSpace(sealed.hash, certificate), null)
-      run = []
-    }
-  }
-
-  /** By the members of the present era, which is the block's. */
-  #judgeCertificate(certificate: Uint8Array, sealed: SealedHeader): Code | null {
-    const { memberSet } = this.#deps.executor.era
-    const judged = verifyHeader(sealed, decodeAs(certificateCodec, certificate), memberSet, sealed.header.chainId)
-    return judged.ok ? null : judged.code
-  }
-
-  /** Executes certified blocks. What is wrong then is the body, or this member: its head may have moved meanwhile. */
-  async #takeRun(run: readonly { sealed: SealedHeader; body: Uint8Array }[]): Promise<Code | null> {
-    for (const { sealed, body } of run) {
-      if (this.#deps.executor.knows(sealed.hash)) continue
-      const bodies = decodeBody(body)
-      if (typeof bodies === 'string') return bodies
-      const transactions = await this.#bodies.signed(bodies)
-      if (transactions === null) return 'BLOCK_TRANSACTION'
-      // Whatever this member's clock says: a block's time is judged when it is voted for (§4.1), and a quorum did.
-      const code = await this.#validate(sealed, transactions, Number.POSITIVE_INFINITY)
-      if (code !== null) return code
-      this.#wake(toHex(sealed.hash))
-    }
-    return null
+  /** Executes a certified block. What is wrong then is the body, or this member: its head may have moved meanwhile. */
+  async #takeCertified(sealed: SealedHeader, bodies: readonly Uint8Array[]): Promise<Code | null> {
+    const transactions = await this.#bodies.signed(bodies)
+    if (transactions === null) return 'BLOCK_TRANSACTION'
+    // Whatever this member's clock says: a block's time is judged when it is voted for (§4.1), and a quorum did.
+    const code = await this.#validate(sealed, transactions, Number.POSITIVE_INFINITY)
+    if (code === null) this.#wake(toHex(sealed.hash))
+    return code
   }
 
   /** A full disk is waited out: what is committed stays, the node goes on reading, and says so. */
