@@ -57,7 +57,7 @@ export type Witness = {
   transactionIds(height: number): Promise<readonly string[]>
   /** Value of an entry, hexadecimal. */
   valueAt(key: string): Promise<string | undefined>
-  /** The commit certificate of the block, where it has one of its own. */
+  /** The commit certificate of the block, or of the next one that has one. */
   certificateAt?(height: number): Promise<WireCertificate | undefined>
   /** The proof file of a committed transaction. */
   proofOf?(id: string): Promise<string | undefined>
@@ -255,14 +255,16 @@ export class Checker {
     const { memberSet } = genesis
     const { q } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
     const [chainId, index] = [chainIdOf(genesis), memberIndex(memberSet)]
+    const hashes = new Map(headers.map((header) => [header.height, header.hash]))
     await inParallel(spread(headers), async ({ height, hash }) => {
       const certificate = await witness.certificateAt?.(height)
       if (certificate === undefined) return
       this.verified.certificates += 1
       const { kind, statement } = certificate
       const signers = signersOf(certificate, chainId, index)
-      const holds = signers.ok && signers.members.length >= q
-      if (!holds || kind !== 'commit' || statement.height !== height || toHex(statement.hash) !== hash)
+      // A block without a certificate of its own is committed by a descendant's (agreement.md §4.2).
+      const isOfChain = statement.height >= height && hashes.get(statement.height) === toHex(statement.hash)
+      if (!signers.ok || signers.members.length < q || kind !== 'commit' || !isOfChain)
         findings.push({
           code: 'certificate-false',
           sentence: `${witness.name}: the certificate of height ${height} does not show that block ${hash.slice(0, 12)} is committed`,

@@ -93,7 +93,7 @@ export class MemberClient {
     return readSigned(await this.get(['blocks', String(height), 'certificate']))
   }
 
-  /** The commit certificate of the block of `height`; undefined if it has none of its own. */
+  /** The commit certificate of the block of `height`, or of the next one that has one; undefined if there is none yet. */
   async certificate(height: number): Promise<WireCertificate | undefined> {
     return readCertificate(await this.get(['blocks', String(height), 'certificate']))
   }
