@@ -8,10 +8,9 @@ import { join } from 'node:path'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { CGROUPS, isRoot, missingTools, ownName, runTool } from './tools.ts'
 
-/** Size of the small file system, and what a member on it must keep free to write on (`store.disk_free_bytes_min`). */
-export const SMALL_DISK_BYTES = 96 * 1024 * 1024
-/** For members on a small disk. */
-export const SMALL_DISK_FREE_BYTES_MIN = 4 * 1024 * 1024
+const SMALL_DISK_BYTES = 96 * 1024 * 1024
+/** Settings of a member on a small disk: what must stay free on it to write. */
+export const SMALL_DISK_SETTINGS = { 'store.disk_free_bytes_min': String(4 * 1024 * 1024) } as const
 const FILLER = 'filler-of-the-testnet'
 
 /** Why `fill` cannot be done here, or null. */

@@ -19,24 +19,22 @@ const RETRANSMISSION_MS = 200
 /** Pieces that are let through one after the other, so that a rate is smooth. */
 const PIECE_BYTES = 16 * 1024
 
-/** One direction of one connection. Exported for its test. */
-export class Lane {
+/** One direction of one connection. */
+class Lane {
   readonly #from: Socket
   readonly #to: Socket
   readonly #condition: () => Condition
-  readonly #random: () => number
   readonly #queue: { readonly bytes: Buffer | null; readonly dueMs: number }[] = []
   #waiting = 0
   #dueMs = 0
   #freeMs = 0
   #timer: NodeJS.Timeout | undefined
 
-  /** Carries what `from` reads to `to`. `random`: 0 ≤ x < 1. */
-  constructor(from: Socket, to: Socket, condition: () => Condition, random: () => number = Math.random) {
+  /** Carries what `from` reads to `to`. */
+  constructor(from: Socket, to: Socket, condition: () => Condition) {
     this.#from = from
     this.#to = to
     this.#condition = condition
-    this.#random = random
     from.on('data', (bytes) => this.#take(bytes as Buffer))
     // An end, orderly or not, queues up behind the bytes.
     from.on('end', () => this.#take(null))
@@ -51,9 +49,9 @@ export class Lane {
       const { delayMs, jitterMs, lossPercent, rateBitsPerS } = this.#condition()
       const length = piece?.length ?? 0
       const segments = Math.ceil(length / SEGMENT_BYTES)
-      const lost = this.#random() > (1 - lossPercent / 100) ** segments
+      const lost = Math.random() > (1 - lossPercent / 100) ** segments
       this.#freeMs = Math.max(now, this.#freeMs) + (rateBitsPerS === null ? 0 : (length * 8000) / rateBitsPerS)
-      const jitter = jitterMs === 0 ? 0 : (2 * this.#random() - 1) * jitterMs
+      const jitter = jitterMs === 0 ? 0 : (2 * Math.random() - 1) * jitterMs
       const due = this.#freeMs + Math.max(0, delayMs + jitter) + (lost ? RETRANSMISSION_MS : 0)
       // In order: what came later is never due earlier.
       this.#dueMs = Math.max(this.#dueMs, due)

@@ -25,7 +25,7 @@ import { type Target, Unfit, Words } from './words.ts'
 export const SCENARIO_MOST = { characters: 64 * 1024, steps: 500, lengthMs: 3_600_000 } as const
 
 /** What may be expected of members. */
-export const EXPECTATIONS = ['violated', 'timely', 'standstill', 'progress'] as const
+const EXPECTATIONS = ['violated', 'timely', 'standstill', 'progress'] as const
 
 /** What is done. `forMs` null: until it is healed, or the end. */
 export type Act =

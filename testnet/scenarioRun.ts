@@ -11,7 +11,7 @@ import type { Problem } from '../config/problems.ts'
 import type { Finding } from './checker.ts'
 import { ensureRunFolder } from './control.ts'
 import { type Deed, Director, dataFolderIn, type Props } from './director.ts'
-import { refusesSlowDisk, refusesSmallDisk, SMALL_DISK_FREE_BYTES_MIN, SmallDisk } from './disks.ts'
+import { refusesSlowDisk, refusesSmallDisk, SMALL_DISK_SETTINGS, SmallDisk } from './disks.ts'
 import { createHomes, readPlaces, type TestnetPlaces } from './homes.ts'
 import { LinkFaults } from './links.ts'
 import { Netns } from './netns.ts'
@@ -247,7 +247,7 @@ async function propsOf(
       const disk = await SmallDisk.mount(dataFolderIn(folder, name), name)
       cleanUp.push(() => disk.unmount())
       disks.set(name, disk)
-      manner.settings = { ...manner.settings, 'store.disk_free_bytes_min': String(SMALL_DISK_FREE_BYTES_MIN) }
+      manner.settings = { ...manner.settings, ...SMALL_DISK_SETTINGS }
     }
     if (namesOf(scenario, 'clock').includes(name)) {
       const clock = await WallClock.at(join(folder, `clock-of-${name}`))

@@ -11,7 +11,7 @@ const LIBRARY = 'faketime/libfaketimeMT.so.1'
 const CACHE_S = 1
 
 /** Path of the library, or undefined where it is not installed. */
-export async function faketimeLibrary(): Promise<string | undefined> {
+async function faketimeLibrary(): Promise<string | undefined> {
   const found = await readdir(LIBRARIES, { withFileTypes: true }).catch(() => [])
   for (const { name } of found) {
     const path = join(LIBRARIES, name)
