@@ -42,7 +42,9 @@ export class Director {
   readonly #say: (text: string) => void
   readonly #faults = new LinkFaults()
   /** What is still to be undone, the oldest first. */
-  readonly #undoing = new Set<() => Promise<void>>()
+  readonly #undoing = new Map<() => Promise<void>, NodeJS.Timeout | undefined>()
+  /** What is being undone. */
+  readonly #undone: Promise<void>[] = []
   readonly #acts: Promise<void>[] = []
   readonly deeds: Deed[] = []
   /** Why the scenario failed, a sentence each. */
@@ -72,15 +74,23 @@ export class Director {
   }
 
   #until(atMs: number): Promise<void> {
-    return new Promise((done) => setTimeout(done, this.#testnet.upAt + atMs - performance.now()))
+    // The processes keep this one alive; who ends earlier need not wait for it.
+    return new Promise((done) => setTimeout(done, this.#testnet.upAt + atMs - performance.now()).unref())
   }
 
   /** Undoes all that was done. */
   async heal(): Promise<void> {
     this.#faults.clear()
     await this.#transport.apply(this.#faults.of)
-    await Promise.all([...this.#undoing].map((undo) => undo()))
+    await Promise.all([...this.#undoing.keys()].map((undo) => undo()))
+    await Promise.all(this.#undone)
     for (const member of this.#testnet.members) if (member.process.state === 'ended') await this.#restart(member)
+  }
+
+  /** Leaves everything as it is: nothing is undone any more. */
+  abandon(): void {
+    for (const timer of this.#undoing.values()) clearTimeout(timer)
+    this.#undoing.clear()
   }
 
   async #do({ line, act, text }: Step): Promise<void> {
@@ -121,17 +131,16 @@ export class Director {
 
   // Does `undo` after `forMs` (null: never by itself), unless it is healed before.
   #later(forMs: number | null, undo: () => Promise<void>): void {
-    const once = async (): Promise<void> => {
-      clearTimeout(timer)
-      if (!this.#undoing.delete(once)) return
-      try {
-        await undo()
-      } catch (error) {
-        this.failures.push(`healing failed: ${(error as Error).message}`)
-      }
+    const once = (): Promise<void> => {
+      clearTimeout(this.#undoing.get(once))
+      if (!this.#undoing.delete(once)) return Promise.resolve()
+      const done = undo().catch((error: Error) => {
+        this.failures.push(`healing failed: ${error.message}`)
+      })
+      this.#undone.push(done)
+      return done
     }
-    const timer = forMs === null ? undefined : setTimeout(() => void once(), forMs)
-    this.#undoing.add(once)
+    this.#undoing.set(once, forMs === null ? undefined : setTimeout(() => void once(), forMs))
   }
 
   async #members(target: Target): Promise<readonly Member[]> {

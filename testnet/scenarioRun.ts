@@ -74,8 +74,9 @@ export async function runScenario(options: ScenarioOptions, say: Say): Promise<n
     throw new CommandError('TESTNET_FOLDER', EXIT.usage, `there is a testnet in ${folder} already`, {
       advice: 'A scenario begins with a new one: choose another --dir.',
     })
-  const signals = new Signals(() => undefined)
   const cleanUp: (() => Promise<void>)[] = []
+  // The second signal: at once. The warden ends what runs, and the next run sweeps what is left of the network and the disks.
+  const signals = new Signals((exitCode) => process.exit(exitCode))
   let result: ScenarioResult | undefined
   try {
     result = await inFolder(folder, scenario, options, say, signals, cleanUp)
@@ -122,19 +123,27 @@ async function inFolder(
   }
   const testnet = await Testnet.prepare(places, loadPerSecond, lost, transport)
   const props = await propsOf(scenario, testnet, places, options, cleanUp)
-  cleanUp.push(() => testnet.stop())
+  let watcher: Watcher | undefined
+  cleanUp.push(async () => {
+    const stopped = testnet.stop()
+    // Its writers hear at once that nobody answers any more.
+    await watcher?.end()
+    await stopped
+  })
   const starting = testnet.start(say.remark)
   starting.catch(() => undefined)
   await Promise.race([starting, signals.ended])
   if (signals.isEnding) return undefined
-  const watcher = await Watcher.of(testnet)
+  watcher = await Watcher.of(testnet)
   watcher.start()
-  cleanUp.push(() => watcher.end())
   const director = new Director(testnet, transport, props, (text) => say.remark(text))
   await director.run(scenario, signals.ended)
+  if (signals.isEnding) {
+    director.abandon()
+    return undefined
+  }
   say.remark('healing everything')
   await director.heal()
-  if (signals.isEnding) return undefined
   return judge(testnet, watcher, director, transport)
 }
 
