@@ -144,7 +144,7 @@ async function inFolder(
   }
   say.remark('healing everything')
   await director.heal()
-  return judge(testnet, watcher, director, transport)
+  return judge(testnet, watcher, director, transport, signals)
 }
 
 async function judge(
@@ -152,9 +152,10 @@ async function judge(
   watcher: Watcher,
   director: Director,
   transport: Transport,
+  signals: Signals,
 ): Promise<ScenarioResult> {
   const healedAt = performance.now()
-  const recovered = await hasRecovered(watcher)
+  const recovered = await hasRecovered(watcher, signals)
   const recoveredMs = recovered ? Math.round(performance.now() - healedAt) : null
   await watcher.end()
   testnet.load.stop()
@@ -192,13 +193,13 @@ async function judge(
 }
 
 // Every member some blocks further than anybody was, and a write acknowledged that was sent afterwards or is answered now.
-async function hasRecovered(watcher: Watcher): Promise<boolean> {
+async function hasRecovered(watcher: Watcher, signals: Signals): Promise<boolean> {
   const top = await watcher.top()
   const acknowledged = watcher.checker.acknowledgedCount
   return until(async () => {
     const heights = await Promise.all(watcher.testnet.members.map(({ place }) => watcher.height(place.name)))
     const areFurther = heights.every((height) => (height ?? 0) >= top + RECOVERY_BLOCKS)
-    return areFurther && watcher.checker.acknowledgedCount > acknowledged
+    return signals.isEnding || (areFurther && watcher.checker.acknowledgedCount > acknowledged)
   }, RECOVERY_MS)
 }
 
