@@ -4,16 +4,19 @@
  * goes into one header and into no message.
  */
 import { type Command, InvalidArgumentError } from 'commander'
+import { type Home, runFileIn } from '../config/home.ts'
+import { isAlive } from '../node/alive.ts'
 import { AlthingError } from '../node/errors.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT, type ExitCode } from './failure.ts'
-import { readText } from './files.ts'
+import { readText, readTextIfThere } from './files.ts'
 import { apiKeyNames } from './keys.ts'
 import { printable } from './output.ts'
 import { type Scope, secondsNow, signToken, tokenSecret } from './token.ts'
 
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024
 const ANSWER_TIMEOUT_MS = 30_000
+const RUN_FILE_BYTES_MAX = 64 * 1024
 /** A token made for one command lives this long; its clock is the node's own. */
 const OWN_TOKEN_LIFETIME_S = 60
 
@@ -184,7 +187,7 @@ function parseUrl(text: string): string {
 }
 
 /**
- * The client for a command: `--url`, else ALTHING_URL, else where this home's node listens. The token is that of `--token-file`, else
+ * The client for a command: `--url`, else ALTHING_URL, else where this home's node answers. The token is that of `--token-file`, else
  * ALTHING_TOKEN_FILE, else one made for the moment from the secret of this home; none if there is no such secret.
  */
 export async function clientOf(context: CommandContext, options: ClientOptions, scope: Scope): Promise<ApiClient> {
@@ -197,9 +200,8 @@ export async function clientOf(context: CommandContext, options: ClientOptions, 
     // A token made here means nothing to another node, and is none of its business.
     return createApiClient({ baseUrl: url })
   const { config } = await context.config()
-  const { host, port } = config.api.listen
-  // Who listens everywhere is reached at home.
-  const near = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  // Before a token is made: without an address there is nobody to send it to.
+  const baseUrl = url ?? (await ownUrl(context, config.api.listen))
   const token =
     tokenFile !== undefined
       ? await tokenFrom(tokenFile)
@@ -209,7 +211,29 @@ export async function clientOf(context: CommandContext, options: ClientOptions, 
           lifetimeS: OWN_TOKEN_LIFETIME_S,
           nowS: secondsNow(),
         })
-  return createApiClient({ baseUrl: url ?? `http://${near.includes(':') ? `[${near}]` : near}:${port}`, token })
+  return createApiClient({ baseUrl, token })
+}
+
+/** Where the node of this home answers: as configured, or where the system chose the port (0), as the running node has written down. */
+async function ownUrl({ home }: CommandContext, listen: { host: string; port: number }): Promise<string> {
+  const port = listen.port === 0 ? await runningPort(home) : listen.port
+  // Who listens everywhere is reached at home.
+  const near = listen.host === '0.0.0.0' ? '127.0.0.1' : listen.host === '::' ? '::1' : listen.host
+  return `http://${near.includes(':') ? `[${near}]` : near}:${port}`
+}
+
+async function runningPort({ folder }: Home): Promise<string> {
+  const file = runFileIn(folder)
+  const text = await readTextIfThere(file, RUN_FILE_BYTES_MAX)
+  if (text !== undefined)
+    try {
+      const { pid, api } = JSON.parse(text) as { pid?: unknown; api?: unknown }
+      // One left by a node that was killed names a port that may be anybody's by now, who would be sent a token.
+      if (typeof pid === 'number' && typeof api === 'string' && isAlive(pid)) return new URL(api).port
+    } catch {
+      throw new CommandError('API_UNREACHABLE', EXIT.unavailable, `${file} does not say where the node answers`)
+    }
+  throw new CommandError('API_UNREACHABLE', EXIT.unavailable, `no node of ${folder} is running`)
 }
 
 function environmentUrl(text: string | undefined): string | undefined {

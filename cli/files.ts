@@ -3,7 +3,7 @@
  * Invariants: what is read is bounded; what is written is new, on disk when the promise resolves, and never replaces a file.
  */
 import { open, stat } from 'node:fs/promises'
-import { writeNewFile as createFile } from '../node/newFile.ts'
+import { writeNewFile as createFile } from '../node/wholeFile.ts'
 import { CommandError, EXIT } from './failure.ts'
 
 /** The bytes of `file`. CommandError: FILE_MISSING, INPUT_TOO_LARGE beyond `bytesMax`. Other refusals of the system pass through. */

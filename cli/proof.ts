@@ -38,7 +38,9 @@ export function registerProof(program: Command, context: CommandContext): void {
       '--genesis <file>',
       'genesis.json of the consortium, as its members agreed on it (default: that of the home)',
     )
-    .description('verify a proof offline; exit code 2 if it is false')
+    .description(
+      'verify a proof offline; exit code 0 if it holds, 2 if it is false, 65 if the file is no proof in its one form',
+    )
     .action((file: string, options: { genesis?: string }) => verify(context, file, options.genesis))
 }
 

@@ -9,6 +9,7 @@
  *     │   ├── node.key     0600  key of the member or device; also its libp2p identity
  *     │   ├── token.secret 0600  signs API tokens
  *     │   └── api/         0700  <name>.key, 0600: API keys, which own namespaces
+ *     ├── run.json         0600  what runs and where it answers, while a node serves
  *     └── data/            database and signing record
  */
 import { homedir } from 'node:os'
@@ -39,6 +40,9 @@ export function homeOf(flag: string | undefined, environment: Readonly<Record<st
 
 /** A path from config.toml: relative ones count from the home. */
 export const inHome = (home: Home, path: string): string => resolve(home.folder, path)
+
+/** File in which a running node says where it answers: `{"pid", "startedAt", "api", "metrics", "p2p"}`. */
+export const runFileIn = (folder: string): string => join(folder, 'run.json')
 
 /** Names that an API key may have: they become file names. */
 export const API_KEY_NAME = /^[a-z0-9][a-z0-9-]{0,31}$/

@@ -3,11 +3,10 @@
  * Invariants: what it returns or throws is the end of the process; a graceful stop takes `STOP_MS_MAX` at most, a second signal ends at once;
  * `run.json` in the home exists only while this process serves.
  */
-import { randomBytes } from 'node:crypto'
-import { rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import type { Logger } from 'pino'
+import { runFileIn } from '../config/home.ts'
 import type { NodeConfig } from '../config/settings.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { Genesis } from '../protocol/genesis.ts'
@@ -19,6 +18,7 @@ import { MemberNode } from './main.ts'
 import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from './process.ts'
 import { type MetricsServer, openMetricsServer } from './service/metricsServer.ts'
 import { NodeService, PoolWatch } from './service/service.ts'
+import { replaceFile } from './wholeFile.ts'
 
 /** Everything that a daemon is started with. */
 export type DaemonOptions = {
@@ -130,7 +130,7 @@ async function stopParts(
   home: string,
   { node, service, api, metrics }: { node?: MemberNode; service?: NodeService; api?: Api; metrics?: MetricsServer },
 ): Promise<void> {
-  await rm(runFile(home), { force: true })
+  await rm(runFileIn(home), { force: true })
   await api?.close()
   await metrics?.close()
   service?.stop()
@@ -148,15 +148,12 @@ function addressesOf(
   }))
 }
 
-const runFile = (home: string): string => join(home, 'run.json')
-
-/** What runs and where it answers, for programs on this machine; whole or not at all. */
+/** What runs and where it answers, for programs on this machine (cli/client.ts); whole or not at all. */
 async function writeRunFile(home: string, run: object): Promise<void> {
-  const draft = `${runFile(home)}.${randomBytes(4).toString('hex')}`
+  const file = runFileIn(home)
   try {
-    await writeFile(draft, `${JSON.stringify(run, null, 2)}\n`, { mode: 0o600 })
-    await rename(draft, runFile(home))
+    await replaceFile(file, `${JSON.stringify(run, null, 2)}\n`)
   } catch (cause) {
-    throw new AlthingError('RUN_FILE', `cannot write ${runFile(home)}`, { cause, exitCode: 74 })
+    throw new AlthingError('RUN_FILE', `cannot write ${file}`, { cause, exitCode: 74 })
   }
 }

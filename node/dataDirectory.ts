@@ -7,12 +7,13 @@ import { join } from 'node:path'
 import { equalBytes } from '../protocol/bytes.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { type StateLeaf, StateTree } from '../protocol/state/tree.ts'
+import type { Clock } from './clock.ts'
 import { installNativePrimitives } from './crypto/native.ts'
-import { createDirectory } from './directory.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import type { NetworkLog } from './network/network.ts'
+import { type Disk, systemDisk } from './store/disk.ts'
 import { isEmptyStore, type LedgerStore, openLedger } from './store/ledgerStore.ts'
 import { openLevel } from './store/level.ts'
 import {
@@ -36,17 +37,21 @@ export const isRecovering = (recorded: Uint8Array): boolean => equalBytes(record
  * Creates the data directory of a member that has never run: an empty ledger at height 0 and an empty signing record. Throws AlthingError
  * STORE_WRONG_CHAIN, SIGNING_RECORD_EXISTS or STORE_WRITE_FAILED.
  */
-export async function createDataDirectory(dataDirectory: string, genesis: Genesis): Promise<void> {
+export async function createDataDirectory(
+  dataDirectory: string,
+  genesis: Genesis,
+  disk: Disk = systemDisk,
+): Promise<void> {
   installNativePrimitives()
-  await createDirectory(dataDirectory)
-  const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'createOrOpen' })
+  await disk.createDirectory(dataDirectory)
+  const store = await disk.openStore(ledgerDirectory(dataDirectory), { mode: 'createOrOpen' })
   try {
     if (isEmptyStore(store)) await initializeLedger(store, genesis)
     else openLedger(store, { chainId: chainIdOf(genesis) })
   } finally {
     await store.close()
   }
-  await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0))
+  await createSigningRecord(signingDirectory(dataDirectory), new Uint8Array(0), disk)
 }
 
 /**
@@ -82,27 +87,33 @@ export async function checkDataDirectory(
 }
 
 /** The signing record; with `recover` a new one for one that is missing or damaged, marked as lost until the core has written its own. */
-export const openRecord = (dataDirectory: string, recover: boolean): Promise<SigningRecord> =>
+export const openRecord = (dataDirectory: string, recover: boolean, disk: Disk): Promise<SigningRecord> =>
   recover
-    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING)
-    : openSigningRecord(signingDirectory(dataDirectory))
+    ? openOrReplaceSigningRecord(signingDirectory(dataDirectory), RECOVERING, disk)
+    : openSigningRecord(signingDirectory(dataDirectory), disk)
 
 /** The ledger. One that is missing beside a signing record was moved away: it begins at height 0 and is fetched from the others. */
 export async function openMemberLedger(
   genesis: Genesis,
   directory: string,
   freeBytesMin: number,
-  log: Pick<NetworkLog, 'warn'>,
+  { disk, clock, log }: { disk: Disk; clock: Pick<Clock, 'monotonic'>; log: Pick<NetworkLog, 'warn'> },
 ): Promise<LedgerStore> {
   const location = ledgerDirectory(directory)
-  const opening = { chainId: chainIdOf(genesis), directory, freeBytesMin }
+  const opening = {
+    chainId: chainIdOf(genesis),
+    directory,
+    freeBytesMin,
+    freeBytes: disk.freeBytes,
+    nowMs: () => clock.monotonic(),
+  }
   let store: KeyValueStore
   try {
-    store = await openLevel(location, { mode: 'open' })
+    store = await disk.openStore(location, { mode: 'open' })
   } catch (error) {
     if (!isAlthingError(error, 'STORE_MISSING')) throw error
     log.warn({ location }, 'no ledger here: beginning at height 0, the other members have the blocks')
-    store = await openLevel(location, { mode: 'create' })
+    store = await disk.openStore(location, { mode: 'create' })
   }
   try {
     // A crash between creating the database and writing height 0 leaves an empty one.

@@ -20,6 +20,10 @@ const RECOVER =
   'If this member has never signed, run `althing init`; if its record is lost, run `althing start --recover` (agreement.md §6). ' +
   'Never restore it from a backup: an old record makes this member contradict itself.'
 
+const FETCH_ANEW =
+  'move the directory `ledger` of the data directory away (never `signing`, which lies beside it) and start: the node fetches the blocks ' +
+  'from the other members.'
+
 /** Code → what it means and what to do. */
 export const FAILURES = {
   // The HTTP API (node/api).
@@ -183,12 +187,7 @@ export const FAILURES = {
   SIGNING_RECORD_MISSING: failure(78, 'There is no signing record.', RECOVER),
 
   // The disk (node/store).
-  STORE_CORRUPT: failure(
-    65,
-    'The ledger on disk is damaged.',
-    'Run `althing db check`; if it confirms, move the ledger directory away (never data/signing) and start again to fetch the ' +
-      'blocks from the other members.',
-  ),
+  STORE_CORRUPT: failure(65, 'The ledger on disk is damaged.', `Find out what damaged it, then ${FETCH_ANEW}`),
   STORE_DISK_FULL: failure(
     73,
     'Less disk is free than `store.disk_free_bytes_min`; nothing is written until there is.',
@@ -206,7 +205,11 @@ export const FAILURES = {
     'Run `althing init` for a new home, or mend node.data_dir.',
   ),
   STORE_OPEN_FAILED: failure(74, 'The database cannot be opened.', 'Check the disk and the owner of the folder.'),
-  STORE_READ_FAILED: failure(74, 'The database cannot be read.', 'Check the disk, then run `althing db check`.'),
+  STORE_READ_FAILED: failure(
+    74,
+    'The database cannot be read.',
+    `Check the disk and the owner of the files. Where both are as they should be, ${FETCH_ANEW}`,
+  ),
   STORE_WRITE_FAILED: failure(
     74,
     'The ledger or the signing record could not be written; the node stops, for nobody knows what the disk holds.',

@@ -13,17 +13,13 @@ import type { State } from '../protocol/consensus/state.ts'
 import { type Beginning, initialState } from '../protocol/consensus/step.ts'
 import type { Block, Era } from '../protocol/consensus/types.ts'
 import { createSigner, createVerifier, type Verifier } from '../protocol/consensus/verify.ts'
-import { publicKeyOf } from '../protocol/crypto.ts'
+import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, memberIndex, type PublicKeyHex, quorumSizes } from '../protocol/members.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
-import { systemClock } from './clock.ts'
 import { blockOf, Driver } from './consensus/driver.ts'
-import { installNativePrimitives } from './crypto/native.ts'
-import { SignaturePool } from './crypto/pool.ts'
 import { isRecovering, openMemberLedger, openRecord } from './dataDirectory.ts'
-import { createDirectory } from './directory.ts'
 import { AlthingError } from './errors.ts'
 import { type CommittedBlock, Executor } from './executor/executor.ts'
 import { Congestion } from './intake/congestion.ts'
@@ -31,14 +27,13 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { peerRoleOf } from './light/roles.ts'
 import { serveDevices } from './light/serve.ts'
-import { createNetwork } from './network/host.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
+import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
-import { breathe } from './steps.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
-import { type DirectoryLock, lockDirectory } from './store/lock.ts'
+import type { DirectoryLock } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
@@ -73,7 +68,7 @@ type Parts = {
   readonly lock: DirectoryLock
   readonly record: SigningRecord
   readonly ledger: LedgerStore
-  readonly signatures: SignaturePool
+  readonly signatures: ReturnType<Platform['createSignatures']>
   readonly blocks: Blocks
   readonly handing: Handing
   readonly congestion: Congestion
@@ -110,6 +105,7 @@ export class MemberNode {
   private constructor(
     fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'driver' | 'me'>,
     parts: Parts,
+    startedAt: number,
   ) {
     this.genesis = fields.genesis
     this.chainId = chainIdOf(fields.genesis)
@@ -121,13 +117,14 @@ export class MemberNode {
     this.driver = fields.driver
     this.me = fields.me
     this.#parts = parts
-    this.startedAt = systemClock.now()
+    this.startedAt = startedAt
   }
 
-  /** Opens everything, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
-  static async start(options: MemberOptions): Promise<MemberNode> {
-    installNativePrimitives()
+  /** Opens everything on `platform`, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
+  static async start(options: MemberOptions, platform: Platform = systemPlatform): Promise<MemberNode> {
+    installPrimitives(platform.primitives)
     const { genesis } = options
+    const { disk } = platform
     const chainId = chainIdOf(genesis)
     const publicKey = toHex(publicKeyOf(options.secretKey))
     const index = memberIndex(genesis.memberSet)
@@ -138,11 +135,11 @@ export class MemberNode {
         `the key ${publicKey} of this node is not among the members of the genesis`,
         { exitCode: 78 },
       )
-    if (options.recover) await createDirectory(options.dataDirectory)
-    else await requireSigningRecord(signingDirectory(options.dataDirectory))
+    if (options.recover) await disk.createDirectory(options.dataDirectory)
+    else await requireSigningRecord(signingDirectory(options.dataDirectory), disk)
     const opened = new Opened()
     try {
-      return await MemberNode.#build(options, { chainId, publicKey, index, me, opened })
+      return await MemberNode.#build(options, platform, { chainId, publicKey, index, me, opened })
     } catch (error) {
       // What was opened before the part that failed must not stay locked.
       await opened.close()
@@ -152,6 +149,7 @@ export class MemberNode {
 
   static async #build(
     options: MemberOptions,
+    platform: Platform,
     {
       chainId,
       publicKey,
@@ -161,13 +159,14 @@ export class MemberNode {
     }: { chainId: Uint8Array; publicKey: string; index: ReadonlyMap<string, number>; me: number; opened: Opened },
   ): Promise<MemberNode> {
     const { genesis, dataDirectory, log } = options
-    const lock = opened.add(await lockDirectory(dataDirectory), (it) => it.release())
-    const record = opened.add(await openRecord(dataDirectory, options.recover), (it) => it.close())
-    const ledger = opened.add(await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, log), (it) =>
-      it.close(),
+    const { clock, pace, disk } = platform
+    const lock = opened.add(await disk.lock(dataDirectory), (it) => it.release())
+    const record = opened.add(await openRecord(dataDirectory, options.recover, disk), (it) => it.close())
+    const ledger = opened.add(
+      await openMemberLedger(genesis, dataDirectory, options.diskFreeBytesMin, { disk, clock, log }),
+      (it) => it.close(),
     )
     const executor = await Executor.open(genesis, ledger, { speculationsMax: 64 })
-    const clock = systemClock
     const { memberSet } = genesis
     const { parameters } = memberSet
     const state = { get: (key: string) => executor.reads.state(key)?.value }
@@ -195,14 +194,14 @@ export class MemberNode {
       () => clock.monotonic(),
       observer,
     )
-    const signatures = opened.add(new SignaturePool({ size: 1 }), (it) => it.close())
+    const signatures = opened.add(platform.createSignatures(), (it) => it.close())
     const keys = memberSet.members.map((member) => toHex(member.publicKey))
     const roster = new Roster(
       memberSet.members.map(({ name }, i) => ({ name, publicKey: keys[i] as string })),
       me,
       () => clock.now(),
     )
-    const network = await createNetwork(
+    const network = await platform.createNetwork(
       {
         secretKey: options.secretKey,
         chainId,
@@ -230,7 +229,7 @@ export class MemberNode {
         arrived: () => blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         isBusy: () => congestion.isHigh,
-        breathe,
+        pace,
       },
     )
     const era: Era = {
@@ -245,6 +244,7 @@ export class MemberNode {
       { era: 0, members: keys, me, heartbeatMs: parameters.heartbeatMs, ...BUILD_BOUNDS },
       {
         clock,
+        pace,
         executor,
         pool,
         intake,
@@ -312,6 +312,7 @@ export class MemberNode {
           return newest
         },
       },
+      clock.now(),
     )
     const receive = (peer: PublicKeyHex, data: Uint8Array): void => {
       const from = index.get(peer)

@@ -5,8 +5,15 @@
 
 import { setImmediate as immediately } from 'node:timers/promises'
 
-/** Lets the process read its sockets and run what is due: the `breathe` of a running node. */
-export const breathe = (): Promise<void> => immediately()
+/** How long computations give way to what else is due: `nowMs` measures a slice, `breathe` lets others run in between. */
+export type Pace = {
+  /** ms from an arbitrary beginning. */
+  nowMs(): number
+  breathe(): Promise<void>
+}
+
+/** The pace of a running node: the process reads its sockets in between. */
+export const systemPace: Pace = { nowMs: () => performance.now(), breathe: () => immediately() }
 
 /** A computation that yields wherever it may be interrupted. */
 export type Steps<T> = Generator<void, T, void>
@@ -23,14 +30,14 @@ export function atOnce<T>(steps: Steps<T>): T {
   }
 }
 
-/** Runs the steps in slices of about 5 ms; `breathe` lets the process do what else is due. */
-export async function inSteps<T>(steps: Steps<T>, breathe: () => Promise<void>): Promise<T> {
-  let sliceEnd = performance.now() + SLICE_MS
+/** Runs the steps in slices of about 5 ms; in between the process does what else is due. */
+export async function inSteps<T>(steps: Steps<T>, pace: Pace): Promise<T> {
+  let sliceEnd = pace.nowMs() + SLICE_MS
   for (let taken = 1; ; taken++) {
     const step = steps.next()
     if (step.done === true) return step.value
-    if (taken % STEPS_PER_LOOK !== 0 || performance.now() < sliceEnd) continue
-    await breathe()
-    sliceEnd = performance.now() + SLICE_MS
+    if (taken % STEPS_PER_LOOK !== 0 || pace.nowMs() < sliceEnd) continue
+    await pace.breathe()
+    sliceEnd = pace.nowMs() + SLICE_MS
   }
 }

@@ -3,20 +3,41 @@
  * Invariant: nothing here allocates more than its result; nothing throws on well-typed input except `fromHex`.
  */
 
-const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+const DIGITS = Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
+/** Character code → value of the digit; −1 for a foreign character. */
+const VALUES = Int8Array.from({ length: 128 }, (_, code) =>
+  '0123456789abcdef'.indexOf(String.fromCharCode(code).toLowerCase()),
+)
+/** Bytes whose digits are joined in one call: each digit is an argument of it. */
+const PIECE_BYTES = 1024
 
 /** Lower-case hexadecimal text of `bytes`. */
 export function toHex(bytes: Uint8Array): string {
   let text = ''
-  for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i] as number]
+  for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
+    const end = Math.min(bytes.length, from + PIECE_BYTES)
+    const codes: number[] = new Array(2 * (end - from))
+    for (let i = from, at = 0; i < end; i++) {
+      const byte = bytes[i] as number
+      codes[at++] = DIGITS[byte >> 4] as number
+      codes[at++] = DIGITS[byte & 15] as number
+    }
+    // In one call: text made of many small ones is a tree, which costs its holder ten times the memory, and time when it is looked up.
+    text += String.fromCharCode(...codes)
+  }
   return text
 }
 
 /** Bytes of hexadecimal `text` (either case). Throws `RangeError` on odd length or a foreign character. */
 export function fromHex(text: string): Uint8Array {
-  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) throw new RangeError('not hexadecimal')
+  if (text.length % 2 !== 0) throw new RangeError('not hexadecimal')
   const bytes = new Uint8Array(text.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  for (let i = 0; i < bytes.length; i++) {
+    const high = VALUES[text.charCodeAt(2 * i)] ?? -1
+    const low = VALUES[text.charCodeAt(2 * i + 1)] ?? -1
+    if (high < 0 || low < 0) throw new RangeError('not hexadecimal')
+    bytes[i] = (high << 4) | low
+  }
   return bytes
 }
 

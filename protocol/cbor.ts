@@ -23,14 +23,16 @@ export class CborError extends Error {
 
 /** Arrays within arrays at most. */
 const DEPTH_MAX = 16
+/** Values in one encoding at most, arrays included: eight times what any message has. An empty one is one byte on the wire and a hundred here. */
+export const VALUES_MAX = 65_536
 
 /** The one encoding of `value`. Throws `CborError` if it holds anything outside the subset. */
 export function encodeCbor(value: CborValue): Uint8Array {
-  checkSubset(value, 0)
+  if (countChecked(value, 0) > VALUES_MAX) throw new CborError(`more than ${VALUES_MAX} values`)
   return encode(value)
 }
 
-/** The value of `bytes`. Throws `CborError` unless `bytes` is exactly its one encoding; nesting deeper than 16 is refused. */
+/** The value of `bytes`. Throws `CborError` unless they are exactly its one encoding, nested at most 16 deep, of at most `VALUES_MAX` values. */
 export function decodeCbor(bytes: Uint8Array): CborValue {
   const reader = new Reader(bytes)
   const value = reader.value(0)
@@ -38,22 +40,20 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
   return value
 }
 
-function checkSubset(value: unknown, depth: number): void {
+/** How many values `value` is, itself included. */
+function countChecked(value: unknown, depth: number): number {
   if (depth > DEPTH_MAX) throw new CborError(`nested deeper than ${DEPTH_MAX}`)
   switch (typeof value) {
     case 'string':
     case 'boolean':
-      return
+      return 1
     case 'number':
       if (!Number.isSafeInteger(value) || Object.is(value, -0))
         throw new CborError('a number that is not a safe integer')
-      return
+      return 1
     case 'object':
-      if (value === null || value instanceof Uint8Array) return
-      if (Array.isArray(value)) {
-        for (const item of value) checkSubset(item, depth + 1)
-        return
-      }
+      if (value === null || value instanceof Uint8Array) return 1
+      if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + countChecked(item, depth + 1), 1)
   }
   throw new CborError('a type outside the subset')
 }
@@ -87,6 +87,7 @@ function textOf(bytes: Uint8Array): string {
 class Reader {
   readonly #bytes: Uint8Array
   at = 0
+  #valuesLeft = VALUES_MAX
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
@@ -94,6 +95,7 @@ class Reader {
 
   value(depth: number): CborValue {
     if (depth > DEPTH_MAX) throw new CborError(`nested deeper than ${DEPTH_MAX}`)
+    if (--this.#valuesLeft < 0) throw new CborError(`more than ${VALUES_MAX} values`)
     const initial = this.#byte()
     switch (initial >> 5) {
       case 0:
@@ -147,6 +149,7 @@ class Reader {
   #array(length: number, depth: number): CborValue[] {
     // Each item takes a byte at least, so that a length cannot ask for more memory than was sent.
     if (length > this.#bytes.length - this.at) throw new CborError('the bytes end within the value')
+    if (length > this.#valuesLeft) throw new CborError(`more than ${VALUES_MAX} values`)
     const items: CborValue[] = new Array(length)
     for (let i = 0; i < length; i++) items[i] = this.value(depth + 1)
     return items

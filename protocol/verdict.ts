@@ -204,8 +204,6 @@ export const VERDICTS = {
     409,
     'The message is of an era that is over, or has not begun here. Synchronise blocks first.',
   ),
-  MESSAGE_VIEW: ignore(0, 409, 'The message is of a view too far ahead to be kept.'),
-  MESSAGE_DUPLICATE: ignore(0, 409, 'The message was received before.'),
   GOSSIP_TOPIC: reject(
     50,
     422,

@@ -8,6 +8,7 @@ import { createConnection, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { CommandError, EXIT, type ExitCode } from '../cli/failure.ts'
+import { isAlive } from '../node/alive.ts'
 
 const VERBS = ['kill', 'pause', 'resume', 'restart', 'stop', 'status'] as const
 type Verb = (typeof VERBS)[number]
@@ -171,13 +172,4 @@ export async function askTestnet(
   if (answer.ok) return answer
   const exitCode: ExitCode = answer.code === 'TESTNET_NAME' ? EXIT.usage : EXIT.failure
   throw new CommandError(answer.code, exitCode, answer.text, { advice: answer.advice })
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH'
-  }
 }

@@ -11,7 +11,7 @@
  * Invariants: everything listens on loopback; testnet.json is written last, so a folder that has one is complete; a complete folder is used
  * as it is, chain and keys and all.
  */
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { CommandContext } from '../cli/context.ts'
@@ -21,6 +21,7 @@ import { registerInit } from '../cli/init.ts'
 import { DEFAULT_PARAMETERS, DEFAULT_TRUST, renderGenesis } from '../config/genesisFile.ts'
 import { apiKeyFile, type Home, homeOf } from '../config/home.ts'
 import { readOrCreateKeyFile } from '../node/crypto/keys.ts'
+import { replaceFile } from '../node/wholeFile.ts'
 import { toHex } from '../protocol/bytes.ts'
 import type { Genesis } from '../protocol/genesis.ts'
 import { addressOf } from '../protocol/signature.ts'
@@ -103,9 +104,7 @@ export async function createHomes(folder: string, plan: TestnetPlan): Promise<Te
     const near = [owner, members[(i + 1) % members.length] as MemberPlace].slice(0, members.length)
     rtus.push(await initRtu(folder, genesisFile, name, owner, near, plan))
   }
-  const draft = `${placesFileIn(folder)}.new`
-  await writeFile(draft, `${JSON.stringify({ format: FORMAT, members, rtus }, null, 2)}\n`, { mode: 0o600 })
-  await rename(draft, placesFileIn(folder))
+  await replaceFile(placesFileIn(folder), `${JSON.stringify({ format: FORMAT, members, rtus }, null, 2)}\n`)
   return { folder, members, rtus }
 }
 

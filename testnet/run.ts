@@ -1,13 +1,15 @@
 /**
  * Stage: the operator. `althing testnet` from beginning to end: folder, processes, table, second terminal, signals, summary.
  * Invariants: standard output carries data (the table, or with --json the summary alone), remarks go to standard error; however it ends, no
- * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong.
+ * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong; what one that was
+ * killed left, the next one removes.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { basename, join, relative, resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommandError, EXIT } from '../cli/failure.ts'
-import { type ControlAnswer, type ControlRequest, ControlServer, ensureRunFolder } from './control.ts'
+import { type ControlAnswer, type ControlRequest, ControlServer } from './control.ts'
+import { RunFolder } from './folder.ts'
 import { createHomes, readPlaces, type TestnetPlaces, tokenFileIn } from './homes.ts'
 import type { TestnetPlan } from './plan.ts'
 import { SIGNALS, Signals } from './signals.ts'
@@ -70,7 +72,8 @@ class Run {
   }
 
   async whole(): Promise<number> {
-    const { folder, remove } = await this.#folder()
+    const runFolder = await RunFolder.open(this.#options.folder, this.#terminal.remark)
+    const { path: folder } = runFolder
     let keep = false
     try {
       const places = await this.#places(folder)
@@ -85,14 +88,9 @@ class Run {
       if (this.#signals.signal !== undefined) return SIGNALS[this.#signals.signal]
       throw error
     } finally {
-      if (remove && !(keep && this.#signals.signal === undefined)) await rm(folder, { recursive: true, force: true })
+      await runFolder.close(keep && this.#signals.signal === undefined)
       this.#signals.close()
     }
-  }
-
-  async #folder(): Promise<{ folder: string; remove: boolean }> {
-    if (this.#options.folder !== undefined) return { folder: resolve(this.#options.folder), remove: false }
-    return { folder: await mkdtemp(join(await ensureRunFolder(), 'run-')), remove: true }
   }
 
   async #places(folder: string): Promise<TestnetPlaces> {

@@ -3,15 +3,15 @@
  * Invariants: what the machine cannot do is said before anything runs; the end is good only if the checker found nothing, every expectation
  * came, nobody ended by itself, and the chain went on at every member after all was healed; whatever was made on this machine is taken away.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { readText } from '../cli/files.ts'
 import type { Problem } from '../config/problems.ts'
 import type { Finding } from './checker.ts'
-import { ensureRunFolder } from './control.ts'
 import { type Deed, Director, dataFolderIn, type Props } from './director.ts'
 import { refusesSlowDisk, refusesSmallDisk, SMALL_DISK_SETTINGS, SmallDisk } from './disks.ts'
+import { RunFolder } from './folder.ts'
 import { createHomes, readPlaces, type TestnetPlaces } from './homes.ts'
 import { LinkFaults } from './links.ts'
 import { Netns } from './netns.ts'
@@ -20,7 +20,6 @@ import { Relay } from './relay.ts'
 import { parseScenario, SCENARIO_MOST, type Scenario } from './scenario.ts'
 import { SIGNALS, Signals } from './signals.ts'
 import { Testnet, until } from './testnet.ts'
-import { sweepLeftovers } from './tools.ts'
 import type { Transport } from './transport.ts'
 import { refusesClock, WallClock } from './wallClock.ts'
 import { Watcher, type WriteFigures } from './watcher.ts'
@@ -67,13 +66,8 @@ type Say = { data(text: string): void; remark(text: string): void }
 /** Runs a scenario. The exit code: 0, 2, or 128 + signal. */
 export async function runScenario(options: ScenarioOptions, say: Say): Promise<number> {
   const scenario = await readScenario(options.file)
-  for (const what of await sweepLeftovers()) say.remark(`removed what a killed run had left: ${what}`)
-  const folder =
-    options.folder === undefined ? await mkdtemp(join(await ensureRunFolder(), 'run-')) : resolve(options.folder)
-  if (options.folder !== undefined && (await readPlaces(folder)) !== undefined)
-    throw new CommandError('TESTNET_FOLDER', EXIT.usage, `there is a testnet in ${folder} already`, {
-      advice: 'A scenario begins with a new one: choose another --dir.',
-    })
+  const runFolder = await RunFolder.open(options.folder, say.remark)
+  const { path: folder } = runFolder
   const cleanUp: (() => Promise<void>)[] = []
   // The second signal: at once. The warden ends what runs, and the next run sweeps what is left of the network and the disks.
   const signals = new Signals((exitCode) => process.exit(exitCode))
@@ -86,8 +80,7 @@ export async function runScenario(options: ScenarioOptions, say: Say): Promise<n
     return result?.ok === true ? EXIT.ok : EXIT.no
   } finally {
     for (const task of cleanUp.reverse()) await task()
-    if (options.folder === undefined && (result?.ok === true || signals.signal !== undefined))
-      await rm(folder, { recursive: true, force: true })
+    await runFolder.close(result?.ok === false && signals.signal === undefined)
     signals.close()
   }
 }
@@ -109,6 +102,10 @@ async function inFolder(
   cleanUp: (() => Promise<void>)[],
 ): Promise<ScenarioResult | undefined> {
   const { members, deltaMs, heartbeatMs, loadPerSecond } = scenario
+  if (options.folder !== undefined && (await readPlaces(folder)) !== undefined)
+    throw new CommandError('TESTNET_FOLDER', EXIT.usage, `there is a testnet in ${folder} already`, {
+      advice: 'A scenario begins with a new one: choose another --dir.',
+    })
   // Before the homes are made: refusals cost nothing.
   await refuseWhatCannotBe(scenario, options, folder)
   say.remark(`making the homes of ${members} members in ${folder}`)

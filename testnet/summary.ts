@@ -80,56 +80,23 @@ export function judge(ends: readonly MemberEnd[], startHeight: number): Pick<Sum
 /** Members are asked one after the other while the chain goes on: this many blocks apart they are still equal. */
 const BEHIND_MAX = 5
 
-/** Waits (up to `patienceMs`) until the members that should run are level, compares them and gathers what is on the chain. */
+/** Waits (up to `patienceMs` each) for members and reports that are still under way, compares the members and gathers what is on the chain. */
 export async function summarise(testnet: Testnet, patienceMs: number): Promise<Summary> {
   const durationMs = performance.now() - testnet.upAt
   testnet.load.stop()
   const running = testnet.members.filter(({ process }) => process.state === 'running')
-  const heightOf = async (client: (typeof running)[number]['client']): Promise<number> =>
-    (await client.header('head'))?.height ?? 0
-  const target = Math.max(0, ...(await Promise.all(running.map(({ client }) => heightOf(client)))))
-  // Those that caught up late, and the reports of the last moment.
-  await until(
-    async () => (await Promise.all(running.map(({ client }) => heightOf(client)))).every((height) => height >= target),
-    patienceMs,
-  )
-  const ends: MemberEnd[] = []
-  for (const { process, client } of testnet.members)
-    ends.push({
-      name: process.name,
-      state: process.state,
-      restarts: Math.max(0, process.restarts),
-      shouldRun: process.state === 'running' || process.state === 'ended',
-      ending: process.state === 'ended' ? process.ending : undefined,
-      headers: process.state === 'running' ? await client.headers(testnet.startHeight + 1) : [],
-    })
-  const { reasons: found, common } = judge(ends, testnet.startHeight)
-  const reasons = [...found]
+  await untilLevel(running, patienceMs)
+  const ends = await endsOf(testnet)
+  const { reasons, common } = judge(ends, testnet.startHeight)
   const longest = ends.reduce((a, b) => (b.headers.length > a.headers.length ? b : a))
-  const reader = running.find(({ process }) => process.name === longest.name)
-  const lastHeight = longest.headers.at(-1)?.height ?? testnet.startHeight
-  // On a busy machine the first reports may be under way still.
-  const silent = () =>
-    testnet.rtus.some(({ process }) => process.state === 'running' && testnet.reportsOf(process.name).count === 0)
-  if (reader !== undefined)
-    await until(async () => {
-      await testnet.readReports(reader.client)
-      return !silent()
-    }, patienceMs)
-  for (const { process } of testnet.rtus) {
-    if (process.state === 'ended') reasons.push(`${process.name} ended by itself (${process.ending})`)
-    if (process.state === 'running' && testnet.reportsOf(process.name).count === 0)
-      reasons.push(`no report of ${process.name} is on the chain`)
-  }
+  await untilReported(testnet, running.find(({ process }) => process.name === longest.name)?.client, patienceMs)
   const load = await loadOf(testnet, running, patienceMs)
-  // Who was killed may have been the only one that held a transaction it took.
-  if (load !== null && load.missing > 0 && testnet.members.every(({ process }) => process.restarts === 0))
-    reasons.push(`${load.missing} of the last ${load.searched} transactions of the load are not on every member`)
+  const all = [...reasons, ...rtuReasons(testnet), ...loadReasons(testnet, load)]
   return {
-    ok: reasons.length === 0,
-    reasons,
+    ok: all.length === 0,
+    reasons: all,
     durationMs,
-    blocks: lastHeight - testnet.startHeight,
+    blocks: (longest.headers.at(-1)?.height ?? testnet.startHeight) - testnet.startHeight,
     transactions: longest.headers.reduce((sum, { transactionCount }) => sum + transactionCount, 0),
     common,
     members: ends.map(({ name, state, restarts, shouldRun, headers }) => ({
@@ -148,6 +115,57 @@ export async function summarise(testnet: Testnet, patienceMs: number): Promise<S
     load,
   }
 }
+
+// Until all have what the highest of them has now.
+async function untilLevel(running: Testnet['members'], patienceMs: number): Promise<void> {
+  const heights = (): Promise<number[]> =>
+    Promise.all(running.map(async ({ client }) => (await client.header('head'))?.height ?? 0))
+  const target = Math.max(0, ...(await heights()))
+  await until(async () => (await heights()).every((height) => height >= target), patienceMs)
+}
+
+async function endsOf({ members, startHeight }: Testnet): Promise<MemberEnd[]> {
+  const ends: MemberEnd[] = []
+  for (const { process, client } of members)
+    ends.push({
+      name: process.name,
+      state: process.state,
+      restarts: Math.max(0, process.restarts),
+      shouldRun: process.state === 'running' || process.state === 'ended',
+      ending: process.state === 'ended' ? process.ending : undefined,
+      headers: process.state === 'running' ? await client.headers(startHeight + 1) : [],
+    })
+  return ends
+}
+
+const isSilent = (testnet: Testnet, { process }: Testnet['rtus'][number]): boolean =>
+  process.state === 'running' && testnet.reportsOf(process.name).count === 0
+
+// On a busy machine the first reports may be under way still.
+async function untilReported(
+  testnet: Testnet,
+  reader: Testnet['members'][number]['client'] | undefined,
+  patienceMs: number,
+): Promise<void> {
+  if (reader === undefined) return
+  await until(async () => {
+    await testnet.readReports(reader)
+    return !testnet.rtus.some((rtu) => isSilent(testnet, rtu))
+  }, patienceMs)
+}
+
+const rtuReasons = (testnet: Testnet): string[] =>
+  testnet.rtus.flatMap((rtu) => {
+    const { name, state, ending } = rtu.process
+    if (state === 'ended') return [`${name} ended by itself (${ending})`]
+    return isSilent(testnet, rtu) ? [`no report of ${name} is on the chain`] : []
+  })
+
+// Who was killed may have been the only one that held a transaction it took.
+const loadReasons = ({ members }: Testnet, load: Summary['load']): string[] =>
+  load !== null && load.missing > 0 && members.every(({ process }) => process.restarts === 0)
+    ? [`${load.missing} of the last ${load.searched} transactions of the load are not on every member`]
+    : []
 
 // The last transactions of the load, looked for on every running member.
 async function loadOf({ load }: Testnet, running: Testnet['members'], patienceMs: number): Promise<Summary['load']> {

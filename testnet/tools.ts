@@ -93,7 +93,7 @@ export const CGROUPS = { v2: '/sys/fs/cgroup', v1: '/sys/fs/cgroup/blkio' } as c
  * Removes namespaces, mounts and control groups of runs whose process is gone, and says what it removed. Without root there can be none, and
  * what cannot be removed (it is in use) stays for the next run.
  */
-export async function sweepLeftovers(): Promise<string[]> {
+export async function sweepMachine(): Promise<string[]> {
   if (!isRoot()) return []
   const removed: string[] = []
   const attempt = async (what: string, remove: () => Promise<unknown>): Promise<void> => {

@@ -3,6 +3,7 @@
  * Invariants: a route answers without a token only if it says so; every refusal is a problem document; headers and bodies, which may hold
  * secrets, are never logged; closing ends, whatever clients do.
  */
+import type { ServerResponse } from 'node:http'
 import helmet from '@fastify/helmet'
 import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
@@ -142,6 +143,8 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
     // Its answer would be no problem document; requests on open connections are answered until those are closed.
     return503OnClosing: false,
     http: {
+      // Its answer would be no problem document; ours stands in front of all routes.
+      requireHostHeader: false,
       headersTimeout: Math.min(options.requestTimeoutMs, API_LIMITS.headersTimeoutMsMax),
       requestTimeout: options.requestTimeoutMs,
       connectionsCheckingInterval: Math.min(options.requestTimeoutMs, 1000),
@@ -171,6 +174,15 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
     },
   }) as unknown as Server
   server.server.maxConnections = bounds.connectionsMax
+  server.server.on('checkExpectation', (_request, response: ServerResponse) => {
+    const problem = problemOf('EXPECTATION_UNKNOWN')
+    response
+      .writeHead(problem.status, { 'content-type': PROBLEM_TYPE, connection: 'close' })
+      .end(JSON.stringify(problem))
+  })
+  server.addHook('onRequest', async ({ raw }) => {
+    if (raw.httpVersion === '1.1' && raw.headers.host === undefined) throw new ApiRefusal('HOST_MISSING')
+  })
   return server
 }
 

@@ -81,10 +81,15 @@ export type HealthCheck = {
 export type FeedEvent = { readonly id: string; readonly type: string; readonly data: unknown }
 
 /**
- * A subscription: the events after the id asked for that are still kept (bounded by the node), and whether those are all there were.
- * The listener is called for each later event, never before `subscribe` has returned, and not after `close`.
+ * A subscription: the events after the id asked for that are still kept (bounded by the node), and why those may not be all there were:
+ * `dropped`, they are no longer kept, or the id is none of the feed's; `ahead`, the id lies above the newest block of this node, which cannot
+ * know what lies between. The listener is called for each later event after the id, never before `subscribe` has returned, and not after `close`.
  */
-export type Subscription = { readonly replay: readonly FeedEvent[]; readonly complete: boolean; close(): void }
+export type Subscription = {
+  readonly replay: readonly FeedEvent[]
+  readonly gap: 'dropped' | 'ahead' | null
+  close(): void
+}
 
 /** The secret (32 bytes) and compressed public key (33 bytes) of an API key. */
 export type SigningKey = { readonly publicKey: Uint8Array; readonly secretKey: Uint8Array }

@@ -31,6 +31,7 @@ export const API_PROBLEMS = {
     'A key writes to its own namespace only. Leave the namespace out, or name that of the token’s API key.',
   ),
   REQUEST_INVALID: row(400, 'The request does not have the form of this route.', 'Compare it with /openapi.json.'),
+  HOST_MISSING: row(400, 'The request names no host.', 'HTTP/1.1 asks for a Host header (RFC 9112 §3.2).'),
   JSON_MALFORMED: row(400, 'The body is not JSON.', 'Send one JSON value in UTF-8.'),
   CBOR_MALFORMED: row(
     400,
@@ -51,6 +52,7 @@ export const API_PROBLEMS = {
   METHOD_NOT_ALLOWED: row(405, 'The route has no such method.', 'The Allow header lists those it has.'),
   BODY_TOO_LARGE: row(413, 'The body is larger than this node takes.', 'Split it, or raise api.body_bytes_max.'),
   MEDIA_TYPE_UNSUPPORTED: row(415, 'The route does not take this media type.', 'See Content-Type in /openapi.json.'),
+  EXPECTATION_UNKNOWN: row(417, 'The node cannot do what Expect asks for.', 'Send Expect: 100-continue, or none.'),
   IDEMPOTENCY_MISMATCH: row(
     422,
     'The idempotency key was used for another request.',

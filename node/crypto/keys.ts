@@ -8,7 +8,7 @@ import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { AlthingError } from '../errors.ts'
-import { writeNewFile } from '../newFile.ts'
+import { writeNewFile } from '../wholeFile.ts'
 
 const KEY_FILE_BYTES_MAX = 256
 

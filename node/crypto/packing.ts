@@ -24,6 +24,10 @@ const contentOf = (item: SignatureItem): Uint8Array => ('digest' in item ? item.
 export const isWellFormed = (item: SignatureItem): boolean =>
   item.signature.length === SIGNATURE_BYTES && (!('digest' in item) || item.digest.length === 32)
 
+/** The key that made the signature of `item`, by the primitives installed in this thread; undefined where there is none. */
+export const recoverItem = (item: SignatureItem): Uint8Array | undefined =>
+  isWellFormed(item) ? recoverDigest('digest' in item ? item.digest : sha3(item.body), item.signature) : undefined
+
 /** One buffer of well-formed `items`. */
 export function packItems(items: readonly SignatureItem[]): ArrayBuffer {
   let length = 4 + 4 * items.length

@@ -17,7 +17,7 @@ import { merkleRoot, treeRoots } from '../../protocol/merkle.ts'
 import type { StateTree } from '../../protocol/state/tree.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
-import { atOnce, inSteps, type Steps } from '../steps.ts'
+import { atOnce, inSteps, type Pace, type Steps } from '../steps.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
 import { type Committed, type Head, readCommitted } from './opening.ts'
@@ -156,14 +156,14 @@ export class Executor {
     return atOnce(this.#building(parentHash, transactions, timeMs))
   }
 
-  /** As `build`, with `breathe` awaited in between, so that no step holds the process for long (agreement.md §4.3). */
+  /** As `build`, giving way in between, so that no step holds the process for long (agreement.md §4.3). */
   buildInSteps(
     parentHash: Uint8Array,
     transactions: Iterable<SignedTransaction>,
     timeMs: number,
-    breathe: () => Promise<void>,
+    pace: Pace,
   ): Promise<BuiltBlock | 'BLOCK_PARENT'> {
-    return inSteps(this.#building(parentHash, transactions, timeMs), breathe)
+    return inSteps(this.#building(parentHash, transactions, timeMs), pace)
   }
 
   *#building(
@@ -239,14 +239,14 @@ export class Executor {
     return atOnce(this.#validating(sealed, transactions, nowMs))
   }
 
-  /** As `validate`, with `breathe` awaited in between. BLOCK_PARENT too where a conflicting block was committed meanwhile. */
+  /** As `validate`, giving way in between. BLOCK_PARENT too where a conflicting block was committed meanwhile. */
   validateInSteps(
     sealed: SealedHeader,
     transactions: readonly SignedTransaction[],
     nowMs: number,
-    breathe: () => Promise<void>,
+    pace: Pace,
   ): Promise<Code | null> {
-    return inSteps(this.#validating(sealed, transactions, nowMs), breathe)
+    return inSteps(this.#validating(sealed, transactions, nowMs), pace)
   }
 
   *#validating(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Steps<Code | null> {

@@ -18,7 +18,7 @@ import type { SignatureItem } from '../crypto/packing.ts'
 import { AlthingError, isAlthingError } from '../errors.ts'
 import type { GossipTopic, GossipVerdict } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
-import { inSteps, type Steps } from '../steps.ts'
+import { inSteps, type Pace, type Steps } from '../steps.ts'
 
 /** Topics that carry transactions: `reports` those of the kind `device.report`, `transactions` all others. */
 export type TransactionTopic = Extract<GossipTopic, 'transactions' | 'reports'>
@@ -45,8 +45,7 @@ export type IntakeDependencies = {
   submitted(transaction: Transaction): void
   /** Whether submitters are to be pushed back. */
   isBusy(): boolean
-  /** Lets the process do what else is due. */
-  breathe(): Promise<void>
+  readonly pace: Pace
 }
 
 /** Most transactions in one gossiped piece. */
@@ -143,7 +142,7 @@ export class Intake {
     encoded: readonly Uint8Array[],
     topic?: TransactionTopic,
   ): Promise<{ codes: Code[]; transactions: (Transaction | undefined)[] }> {
-    const { pool, breathe } = this.#deps
+    const { pool, pace } = this.#deps
     const codes: Code[] = new Array(encoded.length).fill('TX_MALFORMED')
     const fresh: { place: number; transaction: Transaction }[] = []
     const transactions = encoded.map((data, place) => {
@@ -163,7 +162,7 @@ export class Intake {
       for (const { place } of fresh) codes[place] = 'POOL_FULL'
       return { codes, transactions }
     }
-    await inSteps(this.#admitting(fresh, signers, codes), breathe)
+    await inSteps(this.#admitting(fresh, signers, codes), pace)
     return { codes, transactions }
   }
 

@@ -31,9 +31,7 @@ const HEADER_SLOT = 'header'
 export class Pushing {
   readonly #deps: PushingDependencies
   readonly #state: StateReader
-  readonly #rates = new PerPeer(
-    () => new TokenBucket(LIGHT_LIMITS.segmentReportsPerSecond, LIGHT_LIMITS.segmentReportsBurst),
-  )
+  readonly #rates: PerPeer<TokenBucket>
   /** Device → its segment, null where it is not in service; emptied when a device's record changes. */
   readonly #segments = new Map<PublicKeyHex, string | null>()
   #pushedAt = Number.NEGATIVE_INFINITY
@@ -41,6 +39,10 @@ export class Pushing {
 
   constructor(deps: PushingDependencies) {
     this.#deps = deps
+    const { segmentReportsPerSecond, segmentReportsBurst } = LIGHT_LIMITS
+    this.#rates = new PerPeer(
+      () => new TokenBucket(segmentReportsPerSecond, segmentReportsBurst, () => deps.clock.monotonic()),
+    )
     this.#state = { get: (key) => deps.executor.reads.state(key)?.value }
   }
 

@@ -12,6 +12,7 @@ import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Proof, renderProof } from '../../protocol/proof.ts'
 import type { Code } from '../../protocol/verdict.ts'
+import type { Clock } from '../clock.ts'
 import type { LedgerReads } from '../executor/reads.ts'
 import type { Intake } from '../intake/intake.ts'
 import { TokenBucket } from '../network/limiter.ts'
@@ -21,6 +22,7 @@ import { deviceIdOf } from './roles.ts'
 /** What the answers are made of. */
 export type QuestionDependencies = {
   readonly chainId: Uint8Array
+  readonly clock: Pick<Clock, 'monotonic'>
   readonly intake: Pick<Intake, 'submit'>
   readonly reads: Pick<LedgerReads, 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction'>
 }
@@ -34,10 +36,12 @@ const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(pro
 /** Answers the questions of devices. */
 export class Questions {
   readonly #deps: QuestionDependencies
-  readonly #budget = new TokenBucket(LIGHT_LIMITS.proofHashesPerSecond, LIGHT_LIMITS.proofHashesBurst)
+  readonly #budget: TokenBucket
 
   constructor(deps: QuestionDependencies) {
     this.#deps = deps
+    const { proofHashesPerSecond, proofHashesBurst } = LIGHT_LIMITS
+    this.#budget = new TokenBucket(proofHashesPerSecond, proofHashesBurst, () => deps.clock.monotonic())
   }
 
   /** Takes a report of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */

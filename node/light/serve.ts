@@ -25,7 +25,7 @@ export type LightDependencies = {
 
 /** Serves devices from now on. Call before the network starts. */
 export function serveDevices({ chainId, network, executor, intake, clock, onCommitted }: LightDependencies): void {
-  const questions = new Questions({ chainId, intake, reads: executor.reads })
+  const questions = new Questions({ chainId, clock, intake, reads: executor.reads })
   const pushing = new Pushing({ network, executor, clock })
   const serve = (
     name: string,

@@ -2,13 +2,14 @@
  * A channel between members: per pair and direction one long-lived stream of one purpose. Consensus and proposals each have their own,
  * so that no vote waits behind a body (agreement.md §3, Delivery).
  * Invariants: up means that both directions have exchanged hellos with one and the same run of the peer; no frame is delivered
- * before `up` or after `down`; what waits per peer is bounded in frames and bytes.
+ * before `up` or after `down`; what waits per peer is bounded in frames and bytes; a peer's frames are taken at a bounded rate, in slices.
  */
 import type { Connection, Stream } from '@libp2p/interface'
 import { equalBytes } from '../../protocol/bytes.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { Framed, FrameError } from './framed.ts'
 import { exchangeHello, type Hello, HelloError } from './hello.ts'
+import { FramePace, PerPeer, type Rates } from './limiter.ts'
 
 /** Fixed properties of a channel. */
 export type ChannelOptions = {
@@ -20,6 +21,8 @@ export type ChannelOptions = {
   queueBytesMax: number
   /** When the queue is full: drop the oldest, or refuse the new one. */
   overflow: 'drop-oldest' | 'refuse'
+  /** What one peer may send over time, whatever it does with its connections. */
+  rates: Rates
   helloTimeoutMs: number
   /** A peer that takes nothing for this long loses its stream. */
   writeTimeoutMs: number
@@ -52,6 +55,7 @@ export class Channel {
   readonly #options: ChannelOptions
   readonly #events: ChannelEvents
   readonly #peers = new Map<PublicKeyHex, PeerState>()
+  readonly #paces: PerPeer<FramePace>
   #stopped = false
   /** Frames dropped because a queue was full. */
   framesDropped = 0
@@ -59,6 +63,7 @@ export class Channel {
   constructor(options: ChannelOptions, events: ChannelEvents) {
     this.#options = options
     this.#events = events
+    this.#paces = new PerPeer(() => new FramePace(options.rates))
   }
 
   isUp(peer: PublicKeyHex): boolean {
@@ -96,8 +101,11 @@ export class Channel {
       stream.addEventListener('close', () => this.#close(peer, state, mine, 'closed'))
       this.#settle(peer, state)
       if (!(await inbound.opened.promise)) return
-      for (let frame = await framed.read(); frame !== undefined && !inbound.closed; frame = await framed.read())
+      const pace = this.#paces.get(peer)
+      for (let frame = await framed.read(); frame !== undefined && !inbound.closed; frame = await framed.read()) {
         await this.#events.frame(peer, frame)
+        await pace.taken(frame.length)
+      }
     } catch (error) {
       this.#fail(peer, connection, framed, error, inbound === undefined)
     } finally {

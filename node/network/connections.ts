@@ -3,6 +3,7 @@
  * Invariants: only peers with a role are in it; at most `perPeerMax` connections of one peer.
  */
 import type { Connection } from '@libp2p/interface'
+import type { Uint8ArrayList } from 'uint8arraylist'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { publicKeyOfPeer } from './identity.ts'
 import type { PeerInfo, PeerRole, RoleOf } from './network.ts'
@@ -10,7 +11,7 @@ import type { PeerInfo, PeerRole, RoleOf } from './network.ts'
 type Entry = { connection: Connection; role: PeerRole; since: number; bytesIn: number; bytesOut: number }
 
 /** The encrypted connection under a libp2p connection; a public field that the interface does not list (libp2p 3.3.11, pinned). */
-type RawConnection = EventTarget & { send(data: { byteLength: number }): boolean }
+type RawConnection = EventTarget & { send(data: Uint8Array | Uint8ArrayList): boolean }
 
 /** The table of connections. */
 export class Connections {
@@ -118,7 +119,8 @@ function count(connection: Connection, entry: Entry): void {
   const send = raw.send.bind(raw)
   raw.send = (data) => {
     entry.bytesOut += data.byteLength
-    return send(data)
+    // In one piece: the socket would be written to once for each part, and a packet and its length are two.
+    return send(data.subarray())
   }
   raw.addEventListener('message', (event) => {
     entry.bytesIn += (event as Event & { data: { byteLength: number } }).data.byteLength

@@ -52,6 +52,8 @@ class Host implements Network {
   readonly #connections: Connections
   readonly #offenders: Offenders
   readonly #penalties: PerPeer<TokenBucket>
+  /** Requests beyond their rate that a member is forgiven. */
+  readonly #excess: PerPeer<TokenBucket>
   readonly #consensus: Channel
   readonly #proposals: Channel
   readonly #pushes: PushServer
@@ -71,6 +73,8 @@ class Host implements Network {
     this.#offenders = new Offenders(this.#limits.offenderPauseMs)
     const { penaltyPointsPerSecond, penaltyPointsBurst } = this.#limits
     this.#penalties = new PerPeer(() => new TokenBucket(penaltyPointsPerSecond, penaltyPointsBurst))
+    const { excessRequestsPerSecond, excessRequestsBurst } = this.#limits
+    this.#excess = new PerPeer(() => new TokenBucket(excessRequestsPerSecond, excessRequestsBurst))
     this.#roleOf = (peer) => (this.#offenders.has(peer) ? null : roleOf(peer))
     this.#connections = new Connections(this.#roleOf, this.#limits.connectionsPerPeerMax)
     const hello: Hello = { chainId: options.chainId, version: NETWORK_VERSION, run: Uint8Array.from(randomBytes(16)) }
@@ -235,7 +239,7 @@ class Host implements Network {
       failed: (peer, error) => this.#log.warn({ peer, name, error }, 'a request could not be answered'),
       // Members ask in bursts when they catch up, and wait when they are told to; a device has no reason to.
       fault: (peer, code) => {
-        if (!this.#isMember(peer)) this.penalize(peer, code)
+        if (!this.#isMember(peer) || !this.#excess.get(peer).take()) this.penalize(peer, code)
       },
     })
     this.#servers.set(name, server)
@@ -393,6 +397,12 @@ class Host implements Network {
         queueFramesMax: this.#limits.sendQueueFramesMax,
         queueBytesMax: this.#limits.sendQueueBytesMax,
         overflow: 'drop-oldest',
+        rates: {
+          framesPerSecond: this.#limits.consensusFramesPerSecond,
+          framesBurst: this.#limits.consensusFramesBurst,
+          bytesPerSecond: this.#limits.consensusBytesPerSecond,
+          bytesBurst: this.#limits.consensusBytesBurst,
+        },
         helloTimeoutMs: this.#limits.helloTimeoutMs,
         writeTimeoutMs: this.#limits.writeTimeoutMs,
       },
@@ -420,6 +430,12 @@ class Host implements Network {
         queueFramesMax: this.#limits.pushQueueFramesMax,
         queueBytesMax: this.#limits.pushQueueBytesMax,
         overflow: 'refuse',
+        rates: {
+          framesPerSecond: this.#limits.proposalFramesPerSecond,
+          framesBurst: this.#limits.proposalFramesBurst,
+          bytesPerSecond: this.#limits.proposalBytesPerSecond,
+          bytesBurst: this.#limits.proposalBytesBurst,
+        },
         helloTimeoutMs: this.#limits.helloTimeoutMs,
         writeTimeoutMs: this.#limits.writeTimeoutMs,
       },

@@ -3,13 +3,13 @@
  * The figures come from measurements on libp2p 3.3.11 and hold for the versions pinned in package.json.
  */
 import { privateKeyFromRaw } from '@libp2p/crypto/keys'
-import type { PeerId, StreamMuxerFactory } from '@libp2p/interface'
+import type { PeerId } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
-import { type YamuxMuxerInit, yamux } from '@libp2p/yamux'
 import type { Libp2pOptions } from 'libp2p'
 import { publicKeyOfPeer } from './identity.ts'
 import type { NetworkLimits } from './limits.ts'
+import { guardedYamux } from './muxer.ts'
 import type { MemberAddresses, PeerRole, RoleOf } from './network.ts'
 
 /** What a network is made of. */
@@ -78,39 +78,5 @@ export function libp2pOptions(
       reconnectRetries: 0,
     },
     connectionMonitor: { pingInterval: 5000, pingTimeout: { minTimeout: 10_000, maxTimeout: 20_000 } },
-  }
-}
-
-/** The method of a muxer that its exported interface does not list (yamux 8.0.3, pinned). */
-type MuxerInternals = { send(data: unknown): boolean }
-
-/**
- * yamux that does not throw from a microtask. It opens each stream in one, and if the connection was closed in between, the throw has
- * no caller and would end the process: any peer that hangs up at the right moment could do that.
- */
-export function guardedYamux(init: YamuxMuxerInit): () => StreamMuxerFactory {
-  const make = yamux(init)
-  return () => {
-    const factory = make()
-    const create = factory.createStreamMuxer.bind(factory)
-    factory.createStreamMuxer = (connection) => {
-      const muxer = create(connection)
-      const internals = muxer as unknown as MuxerInternals
-      const send = internals.send.bind(muxer)
-      internals.send = (data) => {
-        try {
-          return send(data)
-        } catch (cause) {
-          const error = cause instanceof Error ? cause : new Error('send failed')
-          queueMicrotask(() => {
-            muxer.abort(error)
-            connection.abort(error)
-          })
-          return false
-        }
-      }
-      return muxer
-    }
-    return factory
   }
 }

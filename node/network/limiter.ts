@@ -1,22 +1,27 @@
 /**
- * Rates: token buckets per peer, and the list of peers that are shut out for a while.
+ * Rates: token buckets and paces per peer, and the list of peers that are shut out for a while.
  * Invariant: both maps are bounded; the entry that was used longest ago goes first.
  */
+import { setTimeout } from 'node:timers/promises'
 import type { PublicKeyHex } from '../../protocol/members.ts'
+import { systemPace } from '../steps.ts'
 
 const ENTRIES_MAX = 4096
 
-/** Allows `ratePerSecond` units over time and `burst` at once. Time is the monotonic clock. */
+/** Allows `ratePerSecond` units over time and `burst` at once. `now`: ms of a monotonic clock. */
 export class TokenBucket {
   readonly #ratePerSecond: number
   readonly #burst: number
+  readonly #now: () => number
   #tokens: number
-  #atMs = performance.now()
+  #atMs: number
 
-  constructor(ratePerSecond: number, burst: number) {
+  constructor(ratePerSecond: number, burst: number, now: () => number = () => performance.now()) {
     this.#ratePerSecond = ratePerSecond
     this.#burst = burst
     this.#tokens = burst
+    this.#now = now
+    this.#atMs = now()
   }
 
   /** Takes one unit if there is a whole one. */
@@ -35,9 +40,44 @@ export class TokenBucket {
   }
 
   #refill(): void {
-    const nowMs = performance.now()
+    const nowMs = this.#now()
     this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) / 1000) * this.#ratePerSecond)
     this.#atMs = nowMs
+  }
+}
+
+/** Frames and bytes that one peer may send over time, and at once after a rest. */
+export type Rates = {
+  readonly framesPerSecond: number
+  readonly framesBurst: number
+  readonly bytesPerSecond: number
+  readonly bytesBurst: number
+}
+
+/** Time in a row that frames of one peer may take, ms, before the process reads other sockets and runs its timers. */
+const SLICE_MS = 5
+
+/** The pace at which frames of one peer are taken. A peer that sends more is read more slowly, and waits itself. */
+export class FramePace {
+  readonly #frames: TokenBucket
+  readonly #bytes: TokenBucket
+  #sliceEndMs = performance.now() + SLICE_MS
+
+  constructor({ framesPerSecond, framesBurst, bytesPerSecond, bytesBurst }: Rates) {
+    this.#frames = new TokenBucket(framesPerSecond, framesBurst)
+    this.#bytes = new TokenBucket(bytesPerSecond, bytesBurst)
+  }
+
+  /**
+   * Resolves when the next frame may be read after one of `bytes`. What has arrived already resolves in microtasks, between which nothing else
+   * runs: without a break, a peer that sends small frames would have the process for itself.
+   */
+  async taken(bytes: number): Promise<void> {
+    const waitMs = Math.max(this.#frames.charge(1), this.#bytes.charge(bytes))
+    if (waitMs > 0) await setTimeout(waitMs, undefined, { ref: false })
+    else if (performance.now() > this.#sliceEndMs) await systemPace.breathe()
+    else return
+    this.#sliceEndMs = performance.now() + SLICE_MS
   }
 }
 

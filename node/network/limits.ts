@@ -8,6 +8,16 @@ export const NETWORK_LIMITS = {
   /** Small messages waiting per peer. */
   sendQueueFramesMax: 2048,
   sendQueueBytesMax: 8 * 1024 * 1024,
+  /** Small messages taken from one peer over time, and at once after a rest: some times what a busy chain needs. */
+  consensusFramesPerSecond: 1000,
+  consensusFramesBurst: 4000,
+  consensusBytesPerSecond: 2 * 1024 * 1024,
+  consensusBytesBurst: 8 * 1024 * 1024,
+  /** The same for the proposals channel. */
+  proposalFramesPerSecond: 100,
+  proposalFramesBurst: 400,
+  proposalBytesPerSecond: 8 * 1024 * 1024,
+  proposalBytesBurst: 16 * 1024 * 1024,
   /** Largest frame of the proposals channel: a full block and its certificates. */
   pushBytesMax: 3 * 1024 * 1024,
   pushQueueFramesMax: 16,
@@ -22,6 +32,9 @@ export const NETWORK_LIMITS = {
   /** Penalty points (the table of verdicts) that one peer is forgiven per second, and at once after a rest. */
   penaltyPointsPerSecond: 2,
   penaltyPointsBurst: 200,
+  /** Requests above their rate that a member is forgiven: over time, and at once after a rest. Each further one is MESSAGE_RATE. */
+  excessRequestsPerSecond: 20,
+  excessRequestsBurst: 300,
   /** A hello must come within this time of opening a stream. */
   helloTimeoutMs: 5000,
   /** A peer that takes nothing from a stream for this long loses it. */

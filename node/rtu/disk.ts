@@ -3,10 +3,10 @@
  * can be read by its owner only. Failures are `AlthingError` RTU_WRITE_FAILED, RTU_READ_FAILED or RTU_FILE_TOO_LARGE; a caller never passes
  * over them.
  */
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { syncDirectory } from '../directory.ts'
+import { open, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { AlthingError, isAlthingError } from '../errors.ts'
+import { replaceFile as replace } from '../wholeFile.ts'
 import { refusalOf } from './machine.ts'
 
 const failed = (code: string, what: string, cause: unknown): AlthingError =>
@@ -14,20 +14,8 @@ const failed = (code: string, what: string, cause: unknown): AlthingError =>
 
 /** Puts `content` in the place of the file at `path` (mode 0600), with its directory (0700) if that is missing. */
 export async function replaceFile(path: string, content: Uint8Array): Promise<void> {
-  const temporary = `${path}.tmp`
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    // What a crash left behind may have any mode: gone first, so that the file is made anew with ours.
-    await rm(temporary, { force: true })
-    const file = await open(temporary, 'wx', 0o600)
-    try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-    await syncDirectory(dirname(path))
+    await replace(path, content)
   } catch (error) {
     throw failed('RTU_WRITE_FAILED', `cannot write ${path}`, error)
   }

@@ -1,7 +1,7 @@
 /**
  * The event feed: what committed blocks did, in order, for followers of the API.
  * Invariants: events follow from committed blocks alone, so every member gives each event the same id, before and after a restart;
- * memory is bounded by `EVENTS_MAX`; a follower that asks for what is no longer kept is told so.
+ * memory is bounded by `EVENTS_MAX`; a follower that asks for what is no longer kept, or not yet here, is told so, and hears nothing twice.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
@@ -30,15 +30,19 @@ export class Feed {
   readonly #listeners = new Set<(event: FeedEvent) => void>()
   /** Height below which events are no longer kept. */
   #from: number
+  /** Height of the newest block. */
+  #height: number
 
   /** `height`: of the last block before the first one that `add` is given. */
   constructor(height: number) {
     this.#from = height + 1
+    this.#height = height
   }
 
   /** Takes the next committed block. */
   add(block: FeedBlock): void {
     const events = eventsOf(block)
+    this.#height = block.sealed.header.height
     this.#events.push(...events)
     while (this.#events.length > EVENTS_MAX) {
       const gone = this.#events.shift() as FeedEvent
@@ -51,11 +55,19 @@ export class Feed {
   subscribe(after: string | undefined, listener: (event: FeedEvent) => void): Subscription {
     const place = after === undefined ? undefined : placeOf(after)
     const replay = place === undefined ? [] : this.#events.filter(({ id }) => isAfter(id, place))
-    // An id that is none of ours may stand for anything: what was missed cannot be known.
-    const complete = after === undefined || (place !== undefined && place[0] + 1 >= this.#from)
-    const own = (event: FeedEvent): void => listener(event)
+    const own = (event: FeedEvent): void => {
+      // A follower that comes from a member further on has seen what this one has yet to commit.
+      if (place === undefined || isAfter(event.id, place)) listener(event)
+    }
     this.#listeners.add(own)
-    return { replay, complete, close: () => void this.#listeners.delete(own) }
+    return { replay, gap: this.#gapAt(after, place), close: () => void this.#listeners.delete(own) }
+  }
+
+  #gapAt(after: string | undefined, place: readonly [number, number] | undefined): Subscription['gap'] {
+    if (after === undefined) return null
+    // An id that is none of ours may stand for anything: what was missed cannot be known.
+    if (place === undefined || place[0] + 1 < this.#from) return 'dropped'
+    return place[0] > this.#height ? 'ahead' : null
   }
 
   /** Followers now. */

@@ -4,7 +4,6 @@
  * leaves the store at some committed height, whole. Heights are contiguous. After a durable write that failed nothing is written any
  * more: what the disk holds is then unknown until the store is opened anew. Values read may be views and are never to be changed.
  */
-import { statfs } from 'node:fs/promises'
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { concat, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
@@ -27,6 +26,7 @@ import {
   textKey,
 } from './buckets.ts'
 import { type CheckRules, checkLedger } from './check.ts'
+import { systemDisk } from './disk.ts'
 import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
 import { storeError } from './level.ts'
 import { replaySince } from './replayWindow.ts'
@@ -52,6 +52,8 @@ export type LedgerStoreOptions = {
    * is small beside `freeBytesMin`.
    */
   readonly lookAtDiskMs?: number
+  /** ms of a monotonic clock: the system's by default. */
+  readonly nowMs?: () => number
 }
 
 /** How many headers are looked at when a store is opened: more than one log file of LevelDB holds, in which alone records can be lost. */
@@ -338,11 +340,11 @@ export class LedgerStore {
   }
 
   async #checkDisk(operations: readonly StoreOperation[]): Promise<void> {
-    const { directory, freeBytesMin = 0, freeBytes = freeBytesOf, lookAtDiskMs = 250 } = this.#options
+    const { directory, freeBytesMin = 0, freeBytes = systemDisk.freeBytes, lookAtDiskMs = 250 } = this.#options
     if (directory === undefined) return
     let bytes = 0
     for (const { key, value } of operations) bytes += key.length + (value?.length ?? 0)
-    const now = performance.now()
+    const now = (this.#options.nowMs ?? (() => performance.now()))()
     if (now < this.#disk.lookAgainAt && this.#disk.free - 2 * bytes >= freeBytesMin) {
       this.#disk.free -= 2 * bytes
       return
@@ -388,8 +390,3 @@ export class LedgerStore {
 }
 
 const corrupt = (what: string, cause?: unknown): AlthingError => storeError('STORE_CORRUPT', what, cause)
-
-async function freeBytesOf(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
-  return bavail * bsize
-}

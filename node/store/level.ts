@@ -188,7 +188,10 @@ function openFailure(location: string, error: unknown): AlthingError {
 }
 
 function readFailure(error: unknown): AlthingError {
-  return codeOf(error) === 'LEVEL_CORRUPTION'
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  // A table that is shorter than its index says, or gone, is reported as an I/O error: to the operator it is the same damage.
+  const isCut = cause instanceof Error && /\.(?:ldb|sst): (?:Invalid argument|No such file)/.test(cause.message)
+  return isCut || codeOf(error) === 'LEVEL_CORRUPTION'
     ? storeError('STORE_CORRUPT', 'the database is damaged', error)
     : storeError('STORE_READ_FAILED', 'the database could not be read', error)
 }

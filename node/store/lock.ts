@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { link, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isAlive } from '../alive.ts'
 import { AlthingError } from '../errors.ts'
 
 /** Name of the lock file in a data directory. */
@@ -63,6 +64,17 @@ export async function lockDirectory(directory: string, table: ProcessTable = sys
     await remove(draft)
   }
   throw lockError('STORE_LOCKED', `several processes are taking ${directory} at once; start one only`)
+}
+
+/** Id of the live process that holds the lock of `directory`; null if none holds it any more, undefined if there is no lock. */
+export async function holderOf(
+  directory: string,
+  table: ProcessTable = systemTable,
+): Promise<number | null | undefined> {
+  const content = await contentOf(join(directory, LOCK_FILE))
+  if (content === undefined) return undefined
+  const holder = parseHolder(content)
+  return holder !== undefined && (await isRunning(holder, table)) ? holder.pid : null
 }
 
 function held(path: string, content: string): DirectoryLock {
@@ -153,15 +165,7 @@ const hasCode = (error: unknown, code: string): boolean => (error as NodeJS.Errn
 
 const systemTable: ProcessTable = {
   pid: process.pid,
-  isAlive(pid) {
-    try {
-      process.kill(pid, 0)
-      return true
-    } catch (error) {
-      // EPERM: it exists and belongs to somebody else.
-      return !hasCode(error, 'ESRCH')
-    }
-  },
+  isAlive,
   async startedAt(pid) {
     try {
       const [status, boot] = await Promise.all([

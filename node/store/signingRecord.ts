@@ -4,13 +4,12 @@
  * never silently again, because a member that forgot what it signed counts as a liar; one record is written at a time, in order.
  */
 import { randomBytes } from 'node:crypto'
-import { rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { concat, equalBytes } from '../../protocol/bytes.ts'
 import { sha3 } from '../../protocol/crypto.ts'
-import { createDirectory, syncDirectory } from '../directory.ts'
 import { isAlthingError } from '../errors.ts'
-import { openLevel, storeError } from './level.ts'
+import { type Disk, systemDisk } from './disk.ts'
+import { storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
 /** Directory of the record within the data directory. */
@@ -25,24 +24,28 @@ const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
  * Creates the record with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
  * STORE_OPEN_FAILED, STORE_WRITE_FAILED.
  */
-export async function createSigningRecord(directory: string, initial: Uint8Array): Promise<void> {
-  if (await exists(directory))
+export async function createSigningRecord(
+  directory: string,
+  initial: Uint8Array,
+  disk: Disk = systemDisk,
+): Promise<void> {
+  if (await disk.exists(directory))
     throw storeError('SIGNING_RECORD_EXISTS', `${directory} exists already; a signing record is created once`)
   let store: KeyValueStore | undefined
   // Half a record would look like a lost one, so it is made beside its place and moved there whole, whenever the process may be killed.
   const draft = `${directory}.new`
   try {
-    await rm(draft, { recursive: true, force: true })
-    await createDirectory(draft)
-    store = await openLevel(draft, { mode: 'create' })
+    await disk.remove(draft)
+    await disk.createDirectory(draft)
+    store = await disk.openStore(draft, { mode: 'create' })
     await store.batch([{ key: KEY, value: seal(initial) }], { sync: true })
     await store.close()
-    await syncDirectory(draft)
-    await rename(draft, directory)
-    await syncDirectory(dirname(directory))
+    await disk.syncDirectory(draft)
+    await disk.rename(draft, directory)
+    await disk.syncDirectory(dirname(directory))
   } catch (error) {
     await store?.close()
-    await rm(draft, { recursive: true, force: true })
+    await disk.remove(draft)
     throw isAlthingError(error) ? error : storeError('STORE_OPEN_FAILED', `cannot create ${directory}`, error)
   }
 }
@@ -51,11 +54,11 @@ export async function createSigningRecord(directory: string, initial: Uint8Array
  * Opens the record in `directory`. Throws AlthingError SIGNING_RECORD_MISSING, SIGNING_RECORD_CORRUPT, STORE_LOCKED,
  * STORE_OPEN_FAILED.
  */
-export async function openSigningRecord(directory: string): Promise<SigningRecord> {
-  await requireSigningRecord(directory)
+export async function openSigningRecord(directory: string, disk: Disk = systemDisk): Promise<SigningRecord> {
+  await requireSigningRecord(directory, disk)
   let store: KeyValueStore
   try {
-    store = await openLevel(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
+    store = await disk.openStore(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
   } catch (error) {
     if (isAlthingError(error, 'STORE_MISSING'))
       throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record`, error)
@@ -74,8 +77,8 @@ export async function openSigningRecord(directory: string): Promise<SigningRecor
 }
 
 /** Throws AlthingError SIGNING_RECORD_MISSING where there is no `directory`. */
-export async function requireSigningRecord(directory: string): Promise<void> {
-  if (!(await exists(directory)))
+export async function requireSigningRecord(directory: string, disk: Disk = systemDisk): Promise<void> {
+  if (!(await disk.exists(directory)))
     throw storeError('SIGNING_RECORD_MISSING', `there is no signing record in ${directory}`)
 }
 
@@ -83,22 +86,26 @@ export async function requireSigningRecord(directory: string): Promise<void> {
  * Opens the record in `directory`, or creates one with `initial` where it is missing or damaged: for a member that recovers. What is left of
  * a damaged one is kept beside it. Throws as the other two.
  */
-export async function openOrReplaceSigningRecord(directory: string, initial: Uint8Array): Promise<SigningRecord> {
+export async function openOrReplaceSigningRecord(
+  directory: string,
+  initial: Uint8Array,
+  disk: Disk = systemDisk,
+): Promise<SigningRecord> {
   try {
-    return await openSigningRecord(directory)
+    return await openSigningRecord(directory, disk)
   } catch (error) {
     if (!isAlthingError(error, 'SIGNING_RECORD_MISSING') && !isAlthingError(error, 'SIGNING_RECORD_CORRUPT'))
       throw error
   }
-  if (await exists(directory)) await setAside(directory)
-  await createSigningRecord(directory, initial)
-  return openSigningRecord(directory)
+  if (await disk.exists(directory)) await setAside(directory, disk)
+  await createSigningRecord(directory, initial, disk)
+  return openSigningRecord(directory, disk)
 }
 
-async function setAside(directory: string): Promise<void> {
+async function setAside(directory: string, disk: Disk): Promise<void> {
   const place = `${directory}.lost-${randomBytes(4).toString('hex')}`
   try {
-    await rename(directory, place)
+    await disk.rename(directory, place)
   } catch (error) {
     throw storeError('STORE_OPEN_FAILED', `cannot move ${directory} to ${place}`, error)
   }
@@ -170,14 +177,4 @@ function unseal(sealed: Uint8Array): Uint8Array {
   if (sealed.length < CHECKSUM_BYTES || !equalBytes(sealed.subarray(0, CHECKSUM_BYTES), sha3(record)))
     throw storeError('SIGNING_RECORD_CORRUPT', 'the signing record is damaged')
   return record
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw storeError('STORE_OPEN_FAILED', `cannot look at ${path}`, error)
-  }
 }

@@ -5,6 +5,7 @@
  */
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
+import { CborError } from '../../protocol/cbor.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import type { Evidence } from '../../protocol/consensus/events.ts'
@@ -23,7 +24,7 @@ import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
 import type { Pool } from '../pool/pool.ts'
-import { breathe } from '../steps.ts'
+import type { Pace } from '../steps.ts'
 import { Bodies } from './bodies.ts'
 import { ASK_TIMEOUT_MS, pauseOf, RETRY_MS } from './pace.ts'
 import { ask, blocksAnswer, blocksQuestion, headersAnswer, headersQuestion, proposalQuestion } from './serve.ts'
@@ -42,10 +43,11 @@ export type BlocksOptions = {
 /** What the duties use. `committed` and `evidence` pass on what came out. */
 export type BlocksDependencies = {
   readonly clock: Clock
+  readonly pace: Pace
   readonly executor: Executor
   readonly pool: Pool
-  readonly intake: Intake
-  readonly network: Pick<Network, 'request' | 'linkedPeers'>
+  readonly intake: Pick<Intake, 'signers'>
+  readonly network: Pick<Network, 'request' | 'linkedPeers' | 'penalize'>
   readonly verifier: Verifier
   readonly log: DriverLog
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
@@ -104,7 +106,7 @@ export class Blocks implements BlockDuties {
     if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     while (this.#isAbove(height)) {
-      const code = await this.#validate(sealed, transactions)
+      const code = await this.#validate(sealed, transactions, this.#deps.clock.now())
       if (code === null) {
         this.#wake(toHex(sealed.hash))
         return true
@@ -131,13 +133,13 @@ export class Blocks implements BlockDuties {
     }
   }
 
-  #validate(sealed: SealedHeader, transactions: readonly SignedTransaction[]): Promise<Code | null> {
-    const { executor, clock } = this.#deps
-    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, clock.now(), breathe))
+  #validate(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Promise<Code | null> {
+    const { executor, pace } = this.#deps
+    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, nowMs, pace))
   }
 
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {
-    const { executor, pool, clock, log } = this.#deps
+    const { executor, pool, clock, pace, log } = this.#deps
     await this.#known(parent)
     const under = this.#uncommittedIds(parent)
     while (!cancelled() && !this.#stopped) {
@@ -149,9 +151,7 @@ export class Blocks implements BlockDuties {
         continue
       }
       const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
-      const built = await this.#whenThereIsRoom(() =>
-        executor.buildInSteps(fromHex(parent), signed, clock.now(), breathe),
-      )
+      const built = await this.#whenThereIsRoom(() => executor.buildInSteps(fromHex(parent), signed, clock.now(), pace))
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
       if (built.transactions.length === 0 && taken.length > 0 && idleMs > 0) continue
@@ -270,9 +270,12 @@ export class Blocks implements BlockDuties {
     }
   }
 
-  /** Takes the next blocks from one peer. What it sends is committed only up to the last block with a certificate that verifies. */
+  /**
+   * Takes the next blocks from one peer: each run of blocks whose last has a certificate that verifies, and nothing beyond. What is not
+   * certified is not executed: blocks of the peer's own making would take the room of all blocks that wait for their commit, for ever.
+   */
   async #blocksFrom(peer: PublicKeyHex): Promise<void> {
-    const { executor, network, verifier } = this.#deps
+    const { executor, network } = this.#deps
     const sent = await ask(
       network,
       peer,
@@ -281,22 +284,42 @@ export class Blocks implements BlockDuties {
       blocksAnswer,
       2 * ASK_TIMEOUT_MS,
     )
+    let run: { sealed: SealedHeader; body: Uint8Array }[] = []
+    let below: Uint8Array | undefined
     for (const { header, body, certificate } of sent) {
       const sealed = decodeHeader(header)
-      if (!executor.knows(sealed.hash)) {
-        const bodies = decodeBody(body)
-        if (typeof bodies === 'string') return
-        const transactions = await this.#bodies.signed(bodies)
-        if (transactions === null) return
-        if ((await this.#validate(sealed, transactions)) !== null) return
-        this.#wake(toHex(sealed.hash))
-      }
+      if (below !== undefined && !equalBytes(sealed.header.parent, below)) return network.penalize(peer, 'BLOCK_PARENT')
+      below = sealed.hash
+      run.push({ sealed, body })
       if (certificate === null) continue
-      const verified = verifier.certificate(decodeAs(certificateCodec, certificate))
-      if (!verified.ok || verified.certificate.hash !== toHex(sealed.hash) || verified.certificate.kind !== 'commit')
-        return
+      const code = this.#judgeCertificate(certificate, sealed.hash) ?? (await this.#takeRun(run))
+      if (code !== null) return network.penalize(peer, code)
       this.#publish(await this.#commitWhenThereIsSpace(sealed.hash, certificate), null)
+      run = []
     }
+  }
+
+  #judgeCertificate(certificate: Uint8Array, hash: Uint8Array): Code | null {
+    const verified = this.#deps.verifier.certificate(decodeAs(certificateCodec, certificate))
+    if (!verified.ok) return verified.code
+    const fits = verified.certificate.kind === 'commit' && verified.certificate.hash === toHex(hash)
+    return fits ? null : 'CERT_STATEMENT'
+  }
+
+  /** Executes certified blocks. What is wrong then is the body, or this member: its head may have moved meanwhile. */
+  async #takeRun(run: readonly { sealed: SealedHeader; body: Uint8Array }[]): Promise<Code | null> {
+    for (const { sealed, body } of run) {
+      if (this.#deps.executor.knows(sealed.hash)) continue
+      const bodies = decodeBody(body)
+      if (typeof bodies === 'string') return bodies
+      const transactions = await this.#bodies.signed(bodies)
+      if (transactions === null) return 'BLOCK_TRANSACTION'
+      // Whatever this member's clock says: a block's time is judged when it is voted for (§4.1), and a quorum did.
+      const code = await this.#validate(sealed, transactions, Number.POSITIVE_INFINITY)
+      if (code !== null) return code
+      this.#wake(toHex(sealed.hash))
+    }
+    return null
   }
 
   /** A full disk is waited out: what is committed stays, the node goes on reading, and says so. */
@@ -361,6 +384,7 @@ export class Blocks implements BlockDuties {
       return await question(peer)
     } catch (error) {
       if (this.#deps.executor.failure !== undefined) throw error
+      if (error instanceof CborError) this.#deps.network.penalize(peer, 'MESSAGE_MALFORMED')
       this.#deps.log.debug({ peer, error: String(error) }, 'a member did not answer')
       return null
     }

@@ -87,14 +87,16 @@ export type ServeDependencies = {
 
 /** Serves members' questions. */
 export function serveBlocks({ network, executor, pool, proposalFrame, proposedHeader }: ServeDependencies): void {
-  const members = { roles: ['member' as const], timeoutMs: 10_000, concurrencyMax: 8, ratePerSecond: 200, burst: 400 }
+  // What a member that follows or catches up needs, each asked one after the other; a stream alone costs a millisecond, an answer its own size.
+  const small = { roles: ['member' as const], timeoutMs: 10_000, concurrencyMax: 8, ratePerSecond: 50, burst: 200 }
+  const large = { ...small, concurrencyMax: 4, ratePerSecond: 20, burst: 40 }
   network.serve(
     'proposal',
     async (_peer, data) => {
       const { view, seq, hash } = decodeAs(proposalQuestion, data)
       return proposalFrame({ view, seq, hash: toHex(hash) }) ?? new Uint8Array(0)
     },
-    { ...members, bytesMax: 256 },
+    { ...small, bytesMax: 256 },
   )
   network.serve(
     'headers',
@@ -110,7 +112,7 @@ export function serveBlocks({ network, executor, pool, proposalFrame, proposedHe
       }
       return encodeAs(headersAnswer, found)
     },
-    { ...members, bytesMax: 256 },
+    { ...small, bytesMax: 256 },
   )
   network.serve(
     'bodies',
@@ -130,7 +132,7 @@ export function serveBlocks({ network, executor, pool, proposalFrame, proposedHe
       })
       return encodeAs(bodiesAnswer, answer)
     },
-    { ...members, bytesMax: 512 * 1024 },
+    { ...large, bytesMax: 512 * 1024 },
   )
   network.serve(
     'blocks',
@@ -148,6 +150,6 @@ export function serveBlocks({ network, executor, pool, proposalFrame, proposedHe
       }
       return encodeCbor(blocksAnswer.to(blocks))
     },
-    { ...members, bytesMax: 256 },
+    { ...large, concurrencyMax: 2, ratePerSecond: 5, burst: 10, bytesMax: 256 },
   )
 }

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -5,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createApiClient } from '../../cli/client.ts'
 import { describeError } from '../../cli/failure.ts'
 import { cell, table } from '../../cli/output.ts'
+import { runFileIn } from '../../config/home.ts'
 import { althing, temporaryFolder } from './process.ts'
 
 type Seen = { method: string; url: string; authorization: string | undefined; type: string | undefined; body: string }
@@ -137,6 +140,29 @@ describe('commands that ask a node', () => {
       const listed = await althing(home, ['block', 'list', '--json'], '', { ALTHING_URL: baseUrl })
       expect(JSON.parse(listed.stdout)).toEqual({ height: 3 })
       expect(seen[2]).toMatchObject({ method: 'GET', url: '/v1/blocks' })
+    } finally {
+      folder.remove()
+    }
+  })
+
+  it('status: api.listen with port 0 → the port that the running node wrote down; none runs → said, and no token is sent', async () => {
+    const folder = temporaryFolder()
+    try {
+      const home = join(folder.path, 'home')
+      await althing(home, ['init'])
+      const status = () => althing(home, ['status', '--set', 'api.listen=127.0.0.1:0'])
+      expect(await status()).toMatchObject({
+        code: 69,
+        stderr: expect.stringContaining(`no node of ${home} is running`),
+      })
+      const runs = (pid: number): void => writeFileSync(runFileIn(home), JSON.stringify({ pid, api: baseUrl }))
+      const dead = spawnSync('true').pid
+      runs(dead)
+      expect(await status()).toMatchObject({ code: 69, stderr: expect.stringContaining('code: API_UNREACHABLE') })
+      expect(seen).toEqual([])
+      runs(process.pid)
+      expect(await status()).toMatchObject({ code: 0, stderr: '' })
+      expect(seen[0]?.authorization).toMatch(/^Bearer /)
     } finally {
       folder.remove()
     }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { decodeHeader, sealHeader } from '../../protocol/block.ts'
 import { fromHex } from '../../protocol/bytes.ts'
-import { CborError, type CborValue, decodeCbor, encodeCbor } from '../../protocol/cbor.ts'
+import { CborError, type CborValue, decodeCbor, encodeCbor, VALUES_MAX } from '../../protocol/cbor.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { genesisCodec } from '../../protocol/genesis.ts'
@@ -299,4 +299,28 @@ describe('cbor: our decoder and cborg', () => {
       { numRuns: 5000 },
     )
   })
+})
+
+it('cbor: more values than any message has → refused before they take memory, and not encoded either', () => {
+  const list = (count: number): CborValue[] => new Array<CborValue>(count).fill(null)
+  expect(decodeCbor(encodeCbor(list(VALUES_MAX - 1)))).toHaveLength(VALUES_MAX - 1)
+  expect(() => encodeCbor(list(VALUES_MAX))).toThrow(CborError)
+  // Empty byte strings, and arrays of arrays, one byte each.
+  for (const item of [0x40, 0x80]) {
+    const bytes = new Uint8Array(3 << 20).fill(item)
+    bytes.set([0x9a, 0x00, 0x2f, 0xff, 0xfb])
+    expect(() => decodeCbor(bytes)).toThrow(`more than ${VALUES_MAX} values`)
+  }
+  const nested = Uint8Array.from([
+    0x82,
+    0x99,
+    0x80,
+    0x00,
+    ...new Array(0x8000).fill(0xf6),
+    0x99,
+    0x80,
+    0x00,
+    ...new Array(0x8000).fill(0xf6),
+  ])
+  expect(() => decodeCbor(nested)).toThrow(`more than ${VALUES_MAX} values`)
 })

@@ -86,7 +86,7 @@ describe('althing testnet as people run it', () => {
     expect([nobody.code, nobody.stderr.includes('no testnet of yours is running')]).toEqual([69, true])
   }, 90_000)
 
-  it('kill -9 of the testnet itself: no process is left', async () => {
+  it('kill -9 of the testnet itself: no process is left, and the next one removes its folder', async () => {
     const running = await start('--members', '2', '--rtus', '0')
     await running.isUp()
     const pids = await running.processes()
@@ -94,6 +94,10 @@ describe('althing testnet as people run it', () => {
     running.signal('SIGKILL')
     await running.ended()
     expect(await until(() => !pids.some(isAlive), 15_000)).toBe(true)
+    expect(existsSync(running.folder)).toBe(true)
+    const next = await running.ask('--members', '1', '--rtus', '0', '--for', '1s')
+    expect(next.stderr).toContain(`removed ${running.folder}`)
+    expect(existsSync(running.folder)).toBe(false)
   }, 60_000)
 
   it('a closed terminal (SIGHUP) ends it like Ctrl-C; a second signal kills at once', async () => {

@@ -84,7 +84,7 @@ export class RunningTestnet {
     return pids.filter((pid) => isAlive(pid) && textOf(`/proc/${pid}/cmdline`).includes(this.#tmp))
   }
 
-  /** What a second terminal gets for `althing testnet …words`. */
+  /** What a second terminal gets for `althing testnet …words`, or a later testnet in the same temporary folder. */
   async ask(...words: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
     return althing(this.#tmp, ['testnet', ...words], '', { TMPDIR: this.#tmp })
   }

@@ -72,10 +72,11 @@ const layers = (project: Project): Breach[] =>
 
 /** Small parts of node/ that a command may import before it runs. */
 const LIGHT_PARTS = [
+  'node/alive.ts',
   'node/errors.ts',
   'node/failures.ts',
   'node/version.ts',
-  'node/newFile.ts',
+  'node/wholeFile.ts',
   'node/clock.ts',
   'node/crypto/keys.ts',
 ]
@@ -148,10 +149,11 @@ const CONSTRUCTION = new RegExp(
 
 const construction = (project: Project): Breach[] =>
   programFiles(project)
-    // The signing record is a database of its own.
+    // The signing record is a database of its own; a testnet locks the folder that it will remove.
     .filter(
       ({ path }) =>
-        !/^node\/(?:daemon|dataDirectory|(?:\w+\/)?main)\.ts$/.test(path) && path !== 'node/store/signingRecord.ts',
+        !/^node\/(?:daemon|dataDirectory|platform|store\/disk|(?:\w+\/)?main)\.ts$/.test(path) &&
+        !['node/store/signingRecord.ts', 'testnet/folder.ts'].includes(path),
     )
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))
 

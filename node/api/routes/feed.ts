@@ -37,7 +37,9 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
         response: answers(
           {
             200: {
-              description: 'A stream. An event `gap` says that events after the id asked for are no longer kept.',
+              description:
+                'A stream. An event `gap` says that what came after the id asked for may not all follow: `dropped`, it is no longer kept ' +
+                'here; `ahead`, this node has not come so far, and begins after that id once it has.',
               content: {
                 'text/event-stream': {
                   schema: Type.String({ examples: ['id: 812.0\nevent: block\ndata: {"height":812}\n\n'] }),
@@ -100,7 +102,8 @@ export function feedRoutes(server: Server, { dependencies, bounds, closing }: Ro
         'cache-control': 'no-store',
         'x-accel-buffering': 'no',
       })
-      raw.write(`: welcome\n\n${subscription.complete ? '' : 'event: gap\ndata: {}\n\n'}`)
+      const { gap } = subscription
+      raw.write(`: welcome\n\n${gap === null ? '' : `event: gap\ndata: ${JSON.stringify({ reason: gap })}\n\n`}`)
       for (const event of subscription.replay) {
         if (over || raw.destroyed) break
         if (!raw.write(frame(event))) await drained(raw)

@@ -56,11 +56,13 @@ it('feed: without an id, events from now on; with Last-Event-ID or `after`, thos
   expect(await after.until('id: 3.0')).not.toContain('id: 2.0')
 })
 
-it('feed: events that are no longer kept are announced as a gap', async () => {
+it('feed: events that are no longer kept, or not here yet, are announced as a gap', async () => {
   const running = await started()
-  running.node.replayComplete = false
-  const reader = await follow(running, { 'last-event-id': '1.0' })
-  expect(await reader.until('event: gap')).toContain('event: gap\ndata: {}\n\n')
+  for (const reason of ['dropped', 'ahead'] as const) {
+    running.node.gap = reason
+    const reader = await follow(running, { 'last-event-id': '1.0' })
+    expect(await reader.until('event: gap')).toContain(`event: gap\ndata: {"reason":"${reason}"}\n\n`)
+  }
 })
 
 it('feed: a quiet stream is kept alive by comments', async () => {

@@ -11,6 +11,7 @@ import type {
   KnownTransaction,
   SigningKey,
   Submission,
+  Subscription,
 } from '../../../node/api/dependencies.ts'
 import { type SealedHeader, sealHeader } from '../../../protocol/block.ts'
 import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
@@ -72,8 +73,8 @@ export class FakeNode implements ApiDependencies {
   fate: Fate | undefined
   /** Thrown by `status`. */
   failure: unknown
-  /** Whether events that are asked for are gone. */
-  replayComplete = true
+  /** Why events that are asked for are not all here, if so. */
+  gap: Subscription['gap'] = null
   readonly keys = new Map<string, SigningKey>(
     [
       ['admin', 1],
@@ -208,7 +209,7 @@ export class FakeNode implements ApiDependencies {
     const start = after === undefined ? this.feed.length : this.feed.findIndex(({ id }) => id === after) + 1
     return {
       replay: this.feed.slice(start),
-      complete: this.replayComplete,
+      gap: this.gap,
       close: () => void this.listeners.delete(listener),
     }
   }

@@ -270,3 +270,23 @@ it('problems: every title is a sentence of its own', () => {
   for (const code of ['TX_UNKNOWN_SIGNER', 'TX_MALFORMED', 'STATE_FULL'] as const)
     expect(problemOf(code).title).toMatch(/^[A-Z].{10,}\.$/)
 })
+
+it('request: no Host, or an Expect that nobody knows → problem documents, like every refusal', async () => {
+  const { api } = await started()
+  const { port } = new URL(api.url)
+  const good = await token()
+  const say = async (head: string): Promise<string> => {
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(`${head}\r\nauthorization: Bearer ${good}\r\nconnection: close\r\n\r\n`)
+    return text(socket)
+  }
+  const problem = (answer: string, status: number, code: string): void => {
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(answer).toContain(`content-type: ${PROBLEM_TYPE}`)
+    expect(answer).toContain(`"code":"${code}"`)
+  }
+  for (const path of ['/v1/status', '/docs', '/nowhere'])
+    problem(await say(`GET ${path} HTTP/1.1`), 400, 'HOST_MISSING')
+  problem(await say('GET /v1/status HTTP/1.1\r\nhost: x\r\nexpect: miracles'), 417, 'EXPECTATION_UNKNOWN')
+  expect(await say('GET /v1/status HTTP/1.0')).toMatch(/^HTTP\/1.1 200 /)
+})

@@ -42,17 +42,29 @@ describe('signature pool', () => {
     expect(keys).toEqual([undefined, nativePrimitives.publicKey(secret(4)), undefined, undefined])
   })
 
+  it('pool: one alone → the same answer as among many, malformed ones too', async () => {
+    for (const one of [
+      item(4),
+      item(5),
+      { ...item(4), signature: new Uint8Array(64) },
+      { ...item(6), digest: new Uint8Array(31) },
+    ]) {
+      const [among] = await pool().recover([one, item(7), item(8)])
+      expect(await pool().recover([one])).toEqual([among])
+    }
+  })
+
   it('pool: an empty batch → no answers', async () => {
     expect(await pool().recover([])).toEqual([])
   })
 
   it('pool: more items than the queue takes → SIGNATURE_POOL_FULL, and the place is free again afterwards', async () => {
-    const small = pool({ queueItemsMax: 3 })
-    const first = small.recover([item(1), item(2)])
-    await expect(small.recover([item(3), item(4)])).rejects.toMatchObject({ code: 'SIGNATURE_POOL_FULL' })
+    const small = pool({ queueItemsMax: 4 })
+    const first = small.recover([item(1), item(2), item(3)])
+    await expect(small.recover([item(4), item(5)])).rejects.toMatchObject({ code: 'SIGNATURE_POOL_FULL' })
     await first
     expect(small.pendingItems).toBe(0)
-    expect((await small.recover([item(3), item(4)])).every((key) => key !== undefined)).toBe(true)
+    expect((await small.recover([item(4), item(5), item(6)])).every((key) => key !== undefined)).toBe(true)
   })
 
   it('pool: closing fails what waits and what comes later with SIGNATURE_POOL_CLOSED', async () => {

@@ -37,7 +37,7 @@ beforeEach(async () => {
       arrived: () => undefined,
       submitted: () => undefined,
       isBusy: () => false,
-      breathe: async () => undefined,
+      pace: { nowMs: () => 0, breathe: async () => undefined },
     },
   )
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { systemClock } from '../../../node/clock.ts'
 import { installNativePrimitives } from '../../../node/crypto/native.ts'
 import { Questions } from '../../../node/light/questions.ts'
 import { toHex } from '../../../protocol/bytes.ts'
@@ -17,6 +18,7 @@ let submitted: Uint8Array[]
 /** Questions over a chain with the devices 21 and 22; the intake takes what it is given. */
 const questions = (): Questions =>
   new Questions({
+    clock: systemClock,
     chainId: CHAIN_ID,
     reads: node.executor.reads,
     intake: {
@@ -114,7 +116,12 @@ describe('state', () => {
   it('bytes that are no text → MESSAGE_MALFORMED; before the first certified block → LIGHT_UNPROVABLE', async () => {
     expect(await questions().state(peer, Uint8Array.of(0xff))).toMatchObject({ code: 'MESSAGE_MALFORMED' })
     const empty = await open()
-    const before = new Questions({ chainId: CHAIN_ID, reads: empty.executor.reads, intake: { submit: async () => [] } })
+    const before = new Questions({
+      chainId: CHAIN_ID,
+      clock: systemClock,
+      reads: empty.executor.reads,
+      intake: { submit: async () => [] },
+    })
     expect(await before.state(peer, utf8(`device/${address(21)}`))).toMatchObject({ code: 'LIGHT_UNPROVABLE' })
   })
 
@@ -157,6 +164,7 @@ describe('receipt', () => {
     await grow(node, [own])
     const { reads } = node.executor
     const pruned = new Questions({
+      clock: systemClock,
       chainId: CHAIN_ID,
       intake: { submit: async () => [] },
       reads: {

@@ -41,16 +41,30 @@ describe('feed', () => {
     const feed = new Feed(0)
     for (let height = 1; height <= 3; height++) feed.add(block(height, [transaction('device.retire', [device])]))
     const again = feed.subscribe('2.0', () => undefined)
-    expect([ids(again.replay), again.complete]).toEqual([['2.1', '3.0', '3.1'], true])
-    expect(feed.subscribe('0.0', () => undefined).complete).toBe(true)
+    expect([ids(again.replay), again.gap]).toEqual([['2.1', '3.0', '3.1'], null])
+    expect(feed.subscribe('0.0', () => undefined).gap).toBeNull()
   })
 
-  it('feed: an id from before what is kept, or none of ours → not complete', () => {
+  it('feed: an id from before what is kept, or none of ours → a gap', () => {
     const feed = new Feed(100)
     feed.add(block(101))
-    expect(feed.subscribe('99.0', () => undefined).complete).toBe(false)
-    expect(feed.subscribe('100.0', () => undefined)).toMatchObject({ complete: true })
-    expect(feed.subscribe('of-another-node', () => undefined)).toMatchObject({ replay: [], complete: false })
+    expect(feed.subscribe('99.0', () => undefined).gap).toBe('dropped')
+    expect(feed.subscribe('100.0', () => undefined).gap).toBeNull()
+    expect(feed.subscribe('of-another-node', () => undefined)).toMatchObject({ replay: [], gap: 'dropped' })
+  })
+
+  it('feed: a follower that comes from a member further on → a gap is announced, and nothing comes that it has seen', () => {
+    const feed = new Feed(0)
+    feed.add(block(1))
+    const seen: FeedEvent[] = []
+    const ahead = feed.subscribe('3.1', (event) => seen.push(event))
+    expect([ahead.replay, ahead.gap]).toEqual([[], 'ahead'])
+    for (let height = 2; height <= 4; height++) {
+      const retire = [transaction('device.retire', [device]), transaction('device.retire', [device])]
+      feed.add(block(height, retire))
+    }
+    expect(ids(seen)).toEqual(['3.2', '4.0', '4.1', '4.2'])
+    expect(feed.subscribe('4.9', () => undefined).gap).toBeNull()
   })
 
   it('feed: who unsubscribed hears nothing more', () => {
@@ -66,8 +80,8 @@ describe('feed', () => {
   it('feed: memory is bounded; what was dropped is announced to who asks for it', () => {
     const feed = new Feed(0)
     for (let height = 1; height <= 20_010; height++) feed.add(block(height))
-    expect(feed.subscribe('5.0', () => undefined).complete).toBe(false)
+    expect(feed.subscribe('5.0', () => undefined).gap).toBe('dropped')
     const kept = feed.subscribe('10.0', () => undefined)
-    expect([kept.complete, kept.replay.length]).toEqual([true, 20_000])
+    expect([kept.gap, kept.replay.length]).toEqual([null, 20_000])
   })
 })

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { FAILURES } from '../../../node/failures.ts'
 import { type LedgerStore, openLedger } from '../../../node/store/ledgerStore.ts'
 import { openLevel } from '../../../node/store/level.ts'
 import { CHAIN_ID, filledLedger, idsOf } from './fixture.ts'
@@ -69,6 +70,26 @@ describe('damage on disk', () => {
     await expect(reopen(location)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
     await rm(manifest)
     await expect(reopen(location)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
+  })
+
+  it('ledger: a table cut short or emptied → STORE_CORRUPT, whose advice is not the check that ends in it', async () => {
+    const location = join(directory, 'ledger')
+    const { ledger } = await filledLedger(
+      await openLevel(location, { mode: 'create', writeBufferBytes: 65_536 }),
+      HEIGHT,
+    )
+    await ledger.close()
+    const tables = (await readdir(location)).filter((name) => name.endsWith('.ldb'))
+    expect(tables.length).toBeGreaterThan(0)
+    for (const bytesOf of [(size: number) => Math.floor(size / 2), () => 0]) {
+      for (const table of tables)
+        await truncate(join(location, table), bytesOf((await stat(join(location, table))).size))
+      await expect(reopen(location)).rejects.toMatchObject({ code: 'STORE_CORRUPT', exitCode: 65 })
+    }
+    for (const { advice } of [FAILURES.STORE_CORRUPT, FAILURES.STORE_READ_FAILED]) {
+      expect(advice).not.toContain('db check')
+      expect(advice).toMatch(/move the directory `ledger`.*never `signing`.*start/)
+    }
   })
 
   it('ledger: a process killed while it commits leaves every block that it had acknowledged, and a whole ledger', async () => {
