@@ -91,16 +91,15 @@ export function registerTestnet(program: Command, context: CommandContext): void
           advice: `Give one of ${asked.map((verb) => `--${verb}`).join(', ')}.`,
         })
       const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
-      const alien =
-        options.scenario === undefined ? WITH_SCENARIO.filter(given) : [...IN_SCENARIO, ...asked].filter(given)
+      const isAlone = options.scenario === undefined
+      const alien = isAlone ? WITH_SCENARIO.filter(given) : [...IN_SCENARIO, ...asked].filter(given)
+      const flags = alien.map(flagOf).join(', ')
       if (alien.length > 0)
         throw new CommandError(
           'TESTNET_OPTIONS',
           EXIT.usage,
-          options.scenario === undefined ? 'that goes with --scenario only' : 'that does not go with --scenario',
-          {
-            advice: `Leave out ${alien.map(flagOf).join(', ')}; a scenario says members, delta, heartbeat and load itself.`,
-          },
+          isAlone ? `${flags} is for a scenario` : `${flags} does not go with --scenario`,
+          { advice: isAlone ? 'Name its file with --scenario.' : 'Leave it out: a scenario says these things itself.' },
         )
       const [verb] = asked
       if (options.scenario !== undefined) await direct(context, options, options.scenario)
