@@ -212,9 +212,10 @@ export class Director {
     }
   }
 
-  async #restart({ place }: Member): Promise<void> {
+  async #restart({ place, process }: Member): Promise<void> {
     const answer = await this.#testnet.act({ verb: 'restart', name: place.name })
-    if (!answer.ok) throw new Error(`${answer.text}. ${answer.advice ?? ''}`)
+    // Killed again while it was starting: then that kill brings it back.
+    if (!answer.ok && process.state !== 'killed') throw new Error(`${answer.text}. ${answer.advice ?? ''}`)
   }
 
   async #expect({ what, by, withinMs }: Extract<Act, { verb: 'expect' }>): Promise<string | null> {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import type { MemberPlace } from './homes.ts'
 import { type Condition, type Conditions, OPEN } from './links.ts'
-import { isRoot, missingTools, NAMESPACES, ownName, runTool } from './tools.ts'
+import { isRoot, missingTools, NAMESPACES, ownInterface, ownName, runTool } from './tools.ts'
 import { multiaddrAt, type Seat, type Transport } from './transport.ts'
 
 /** Interface of a member towards the others. */
@@ -125,8 +125,8 @@ export class Netns implements Transport {
     await this.#inside(this.#hub, 'ip', 'link', 'set', `port${i}`, 'master', 'bridge0', 'up')
     await inside('address', 'add', `${lineAddress(i)}/24`, 'dev', LINE)
     await inside('link', 'set', LINE, 'up')
-    // The control line to this machine. An interface's name has 15 characters at most.
-    const outside = `al${process.pid}c${i}`
+    // The control line to this machine.
+    const outside = ownInterface(i)
     await runTool('ip', ['link', 'add', outside, 'type', 'veth', 'peer', 'name', CONTROL, 'netns', namespace])
     await runTool('ip', ['address', 'add', `${this.#control(i, 1)}/30`, 'dev', outside])
     await runTool('ip', ['link', 'set', outside, 'up'])
@@ -197,6 +197,8 @@ export class Netns implements Transport {
   }
 
   async close(): Promise<void> {
+    // Not left to the end of their namespaces: that waits for connections in it that nobody answers any more.
+    for (const i of this.#members.keys()) await runTool('ip', ['link', 'del', ownInterface(i)]).catch(() => undefined)
     for (const name of [...this.#members.map(({ name }) => ownName(name)), this.#hub])
       await runTool('ip', ['netns', 'del', name]).catch(() => undefined)
   }

@@ -29,6 +29,9 @@ const PREFIX = 'althing'
 /** A name outside the folder of a run: `althing-<process id>-<what>`. */
 export const ownName = (what: string): string => `${PREFIX}-${process.pid}-${what}`
 
+/** Name of an interface of this machine towards member `i`: at most 15 characters, with our process id as well. */
+export const ownInterface = (i: number): string => `al${process.pid}c${i}`
+
 /** Whether this process may do what only root may. */
 export const isRoot = (): boolean => process.getuid?.() === 0
 
@@ -107,6 +110,11 @@ export async function sweepMachine(): Promise<string[]> {
   for (const line of (await readFile('/proc/mounts', 'utf8').catch(() => '')).split('\n')) {
     const [source = '', target = ''] = line.split(' ')
     if (isLeftover(source, isAlive)) await attempt(`mount ${target}`, () => runTool('umount', [target]))
+  }
+  // Their other end may outlive its namespace, as long as a connection in it waits for an answer.
+  for (const name of await readdir('/sys/class/net').catch(() => [])) {
+    const pid = Number(/^al([0-9]{1,10})c[0-9]+$/.exec(name)?.[1] ?? process.pid)
+    if (!isAlive(pid)) await attempt(`interface ${name}`, () => runTool('ip', ['link', 'del', name]))
   }
   for (const folder of Object.values(CGROUPS))
     for (const name of await readdir(folder).catch(() => []))

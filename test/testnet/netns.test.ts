@@ -66,6 +66,7 @@ describe('netns', () => {
         await network.close()
       }
       expect((await readdir(NAMESPACES)).filter((name) => name.startsWith(ownName('')))).toEqual([])
+      expect((await readdir('/sys/class/net')).filter((name) => name.startsWith(`al${process.pid}c`))).toEqual([])
     }, 30_000)
 
     it('netns: single links cannot be shaped, whole members can; delay only where the kernel has netem', async () => {

@@ -54,12 +54,13 @@ describe('tools', () => {
         const mine = `althing-${child.pid}-`
         const there = async (): Promise<string[]> => [
           ...(await readdir(NAMESPACES)).filter((name) => name.startsWith(mine)),
+          ...(await readdir('/sys/class/net')).filter((name) => name.startsWith(`al${child.pid}c`)),
           ...(await readFile('/proc/mounts', 'utf8')).split('\n').filter((line) => line.startsWith(mine)),
         ]
-        expect(await there()).toHaveLength(3)
+        expect(await there()).toHaveLength(4)
         // While it runs, nobody touches what is its.
         await sweepMachine()
-        expect(await there()).toHaveLength(3)
+        expect(await there()).toHaveLength(4)
         const ended = new Promise((done) => child.once('exit', done))
         child.kill('SIGKILL')
         await ended
