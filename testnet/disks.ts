@@ -3,7 +3,7 @@
  * one whose disk is to be slow has its writes counted by the kernel.
  * Invariants: needs root, and says so before anything runs; only the member's own data directory is touched, never the disk of this machine.
  */
-import { mkdir, open, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises'
+import { cp, mkdir, open, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { CGROUPS, isRoot, missingTools, ownName, runTool } from './tools.ts'
@@ -28,10 +28,13 @@ export class SmallDisk {
     this.#folder = folder
   }
 
-  /** Mounts it at `folder`, whose contents it hides. */
+  /** Mounts it at `folder`, and brings along what lies there. */
   static async mount(folder: string, member: string): Promise<SmallDisk> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const aside = `${folder}.aside`
+    await cp(folder, aside, { recursive: true })
     await runTool('mount', ['-t', 'tmpfs', '-o', `size=${SMALL_DISK_BYTES},mode=0700`, ownName(member), folder])
+    await cp(aside, folder, { recursive: true })
+    await rm(aside, { recursive: true })
     return new SmallDisk(folder)
   }
 

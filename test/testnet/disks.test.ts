@@ -23,8 +23,10 @@ describe('disks', () => {
   it.skipIf(smallRefused !== null)(
     'small disk: filled, nothing more goes in; freed, it does; unmounted, it is gone (skipped where there is no root)',
     async () => {
+      await writeFile(join(folder, 'made-earlier'), 'b')
       const disk = await SmallDisk.mount(folder, 'north')
       try {
+        expect(await readFile(join(folder, 'made-earlier'), 'utf8')).toBe('b')
         await writeFile(join(folder, 'before'), 'a')
         await disk.fill()
         await expect(writeFile(join(folder, 'more'), Buffer.alloc(64 * 1024))).rejects.toMatchObject({ code: 'ENOSPC' })
