@@ -46,6 +46,7 @@ export class Watcher {
   #unanswered = 0
   #counter = 0
   #ending = false
+  #endedMs: number | undefined
 
   private constructor(testnet: Testnet, checker: Checker, namespaces: ReadonlyMap<string, string>) {
     this.testnet = testnet
@@ -144,6 +145,7 @@ export class Watcher {
   /** Ends the writers and all looking. */
   async end(): Promise<void> {
     this.#ending = true
+    this.#endedMs ??= performance.now()
     await Promise.all(this.#tasks)
     this.#tasks = []
   }
@@ -170,7 +172,7 @@ export class Watcher {
   figures(): WriteFigures {
     const sorted = [...this.#latencies].sort((a, b) => a - b)
     const at = (share: number): number => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? 0)
-    const heard = [this.#began, ...[...this.#heard].sort((a, b) => a - b)]
+    const heard = [this.#began, ...this.#heard, this.#endedMs ?? performance.now()].sort((a, b) => a - b)
     let [longest, beganAt] = [0, this.#began]
     for (const [i, ms] of heard.entries()) {
       const before = heard[i - 1] ?? ms
