@@ -58,8 +58,8 @@ export type ScenarioResult = {
 const RECOVERY_MS = 60_000
 const LEVEL_MS = 30_000
 const RECOVERY_BLOCKS = 3
-/** A member whose disk is full stops with this code (docs/errors.md). */
-const DISK_FULL_ENDING = `exit code ${EXIT.diskFull}`
+/** A member whose disk is full stops with one of these codes (docs/errors.md). */
+const DISK_FULL_ENDINGS = [EXIT.diskFull, EXIT.disk].map((code) => `exit code ${code}`)
 
 type Say = { data(text: string): void; remark(text: string): void }
 
@@ -162,7 +162,9 @@ async function judge(
     process.unasked.map((ending) => `${process.name}: ${ending}`),
   )
   const filled = director.deeds.filter(({ verb }) => verb === 'fill').map(({ what }) => what)
-  const unexpected = endings.filter((text) => !filled.some((name) => text === `${name}: ${DISK_FULL_ENDING}`))
+  const unexpected = endings.filter(
+    (text) => !filled.some((name) => DISK_FULL_ENDINGS.some((ending) => text === `${name}: ${ending}`)),
+  )
   const reasons = [
     ...director.failures,
     ...unexpected.map((text) => `${text}, by itself`),
