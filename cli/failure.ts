@@ -166,6 +166,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
   ),
   TESTNET_HOME: failure(EXIT.configuration, 'A home of the testnet is damaged.', 'Delete its folder and start anew.'),
   TESTNET_NAME: failure(EXIT.usage, 'The testnet has no member or RTU of that name.', 'Use one of the names it lists.'),
+  TESTNET_NETWORK: failure(
+    EXIT.unavailable,
+    'The network that a scenario asks for cannot be made on this machine.',
+    'Use --network relay, or do what is said to be missing.',
+  ),
   TESTNET_NOT_FOUND: failure(
     EXIT.unavailable,
     'No testnet of this user runs, or none in that folder.',
@@ -178,16 +183,26 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'Start it again: `althing testnet --restart <name>`.',
   ),
   TESTNET_NO_PORTS: failure(EXIT.retry, 'Too few free ports between 20000 and 32000.', 'Stop what holds them.'),
-  TESTNET_OPTIONS: failure(EXIT.usage, 'A testnet is told to do two things at once.', 'Give one of them.'),
+  TESTNET_OPTIONS: failure(EXIT.usage, 'A testnet is told to do things that do not go together.', 'Give one of them.'),
   TESTNET_RUN_FOLDER: failure(
     EXIT.permission,
     'The folder of the control sockets is not this user’s alone.',
     'Remove it, or set TMPDIR to a folder of your own.',
   ),
+  TESTNET_SCENARIO: failure(
+    EXIT.usage,
+    'A scenario has lines that cannot be read, or that cannot be done on this machine; all are listed.',
+    'Mend the lines; testnet/README.md says what may stand there.',
+  ),
   TESTNET_START: failure(
     EXIT.unavailable,
     'A member or RTU of the testnet did not start; the end of its log is shown.',
     'Mend what the log says.',
+  ),
+  TESTNET_TOOL: failure(
+    EXIT.unavailable,
+    'A program of the system that a scenario needs (ip, tc, nft, mount) failed.',
+    'See what it complained of; --network relay needs none of them.',
   ),
   TESTNET_WARDEN: failure(EXIT.unavailable, 'A testnet needs a POSIX shell (sh).', 'Install one.'),
   TOKEN_LIFETIME: failure(

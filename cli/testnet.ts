@@ -2,7 +2,7 @@
  * Stage: the operator. `althing testnet`: members and RTUs as real processes on this machine, and from a second terminal what is done to
  * them. The code that runs them is loaded when it is needed.
  */
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { DEFAULT_PLAN, MOST, parseDuration } from '../testnet/plan.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
@@ -16,6 +16,9 @@ type TestnetOptions = {
   heartbeatMs: number
   rtuIntervalMs: number
   load: number
+  scenario?: string
+  network?: 'relay' | 'netns'
+  upgradeTo?: string
   kill?: string
   pause?: string
   resume?: string
@@ -26,6 +29,11 @@ type TestnetOptions = {
 
 const NAMED = ['kill', 'pause', 'resume', 'restart'] as const
 const BARE = ['stop', 'status'] as const
+
+const WITH_SCENARIO = ['network', 'upgradeTo']
+/** What a scenario says itself. */
+const IN_SCENARIO = ['members', 'rtus', 'for', 'deltaMs', 'heartbeatMs', 'rtuIntervalMs', 'load']
+const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 
 const wholeNumber =
   (min: number, max: number) =>
@@ -59,22 +67,52 @@ export function registerTestnet(program: Command, context: CommandContext): void
       DEFAULT_PLAN.rtuIntervalMs,
     )
     .option('--load <tps>', 'constant load, transactions of 300 bytes per second', wholeNumber(0, 100_000), 0)
+    .option(
+      '--scenario <file>',
+      'do to it what the file says, and check that nothing is lost, reordered or contradicted',
+    )
+    .addOption(
+      new Option('--network <kind>', 'with --scenario: how members are connected (default: relay)').choices([
+        'relay',
+        'netns',
+      ]),
+    )
+    .option('--upgrade-to <program>', 'with --scenario: bin/althing.js of the version that `upgrade` starts')
     .option('--kill <name>', 'second terminal: kill -9 a member or RTU')
     .option('--pause <name>', 'second terminal: suspend a member or RTU')
     .option('--resume <name>', 'second terminal: let a paused one go on')
     .option('--restart <name>', 'second terminal: stop a member or RTU, if it runs, and start it again')
     .option('--stop', 'second terminal: end the testnet, with its summary')
     .option('--status', 'second terminal: print the table once')
-    .action(async (options: TestnetOptions) => {
+    .action(async (options: TestnetOptions, command: Command) => {
       const asked = [...NAMED, ...BARE].filter((verb) => options[verb] !== undefined)
       if (asked.length > 1)
         throw new CommandError('TESTNET_OPTIONS', EXIT.usage, 'one act at a time', {
           advice: `Give one of ${asked.map((verb) => `--${verb}`).join(', ')}.`,
         })
+      const given = (name: string): boolean => command.getOptionValueSource(name) === 'cli'
+      const isAlone = options.scenario === undefined
+      const alien = isAlone ? WITH_SCENARIO.filter(given) : [...IN_SCENARIO, ...asked].filter(given)
+      const flags = alien.map(flagOf).join(', ')
+      if (alien.length > 0)
+        throw new CommandError(
+          'TESTNET_OPTIONS',
+          EXIT.usage,
+          isAlone ? `${flags} is for a scenario` : `${flags} does not go with --scenario`,
+          { advice: isAlone ? 'Name its file with --scenario.' : 'Leave it out: a scenario says these things itself.' },
+        )
       const [verb] = asked
-      if (verb === undefined) await start(context, options)
+      if (options.scenario !== undefined) await direct(context, options, options.scenario)
+      else if (verb === undefined) await start(context, options)
       else await act(context, verb, options)
     })
+}
+
+async function direct(context: CommandContext, options: TestnetOptions, file: string): Promise<void> {
+  const { runScenario } = await import('../testnet/scenarioRun.ts')
+  const { output } = context
+  const { network = 'relay', dir: folder, upgradeTo } = options
+  context.exitCode = await runScenario({ file, network, folder, upgradeTo, json: output.json }, output)
 }
 
 async function start(context: CommandContext, options: TestnetOptions): Promise<void> {

@@ -5,6 +5,7 @@
 import type { Readable } from 'node:stream'
 import { type DestinationStream, destination, type Logger, multistream, pino, stdSerializers } from 'pino'
 import type { NodeConfig } from '../config/settings.ts'
+import { AlthingError } from './errors.ts'
 
 const EXIT_BUG = 70
 /** Bytes of the newest lines of the log that a process remembers. */
@@ -58,9 +59,16 @@ export async function createLogger(
   )
 }
 
-/** An exception that nobody caught is a bug: it is logged, and the process ends with 70. */
+/**
+ * An exception that nobody caught is a bug: it is logged, and the process ends with 70. Only a failure of the world that ends the process anyway
+ * (a durable write that failed) may reach this place first, by whoever meets it next; then the exit code is its own.
+ */
 export function endOnBugs(log: Logger): void {
   process.on('uncaughtException', (error) => {
+    if (error instanceof AlthingError && error.exitCode !== undefined) {
+      log.fatal({ error }, error.message)
+      process.exit(error.exitCode)
+    }
     log.fatal({ error }, 'a bug in althing itself')
     process.exit(EXIT_BUG)
   })

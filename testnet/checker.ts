@@ -4,6 +4,11 @@
  * Invariants: every claim is kept with who made it and when it was heard; a finding names both sides; no finding is made of silence: a member
  * that does not answer is asked again, and reported as unreachable if that was needed.
  */
+import { toHex } from '../protocol/bytes.ts'
+import { signersOf, type WireCertificate } from '../protocol/certificate.ts'
+import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
+import { memberIndex, quorumSizes } from '../protocol/members.ts'
+import { parseProof, verifyProof } from '../protocol/proof.ts'
 import type { HeaderView } from './status.ts'
 
 /** Something that must not be. `code` is stable. */
@@ -16,7 +21,11 @@ export type Finding = {
     | 'acknowledged-lost'
     | 'acknowledged-moved'
     | 'not-in-block'
+    | 'order-wrong'
     | 'value-wrong'
+    | 'certificate-false'
+    | 'proof-false'
+    | 'assurance-wrong'
     | 'unreachable'
   readonly sentence: string
 }
@@ -27,6 +36,16 @@ export type CommitClaim = {
   readonly member: string
   readonly height: number
   readonly block: string
+  /** When it was sent and when this answer was heard, ms of the asker's monotonic clock. */
+  readonly span?: { readonly sentMs: number; readonly heardMs: number }
+}
+
+/** What a member said of its last block with a commit certificate (agreement.md §7). */
+export type AssuranceClaim = {
+  readonly member: string
+  readonly height: number
+  readonly signers: readonly string[]
+  readonly liarsTolerated: number
 }
 
 /** How the checker asks a member at the end; undefined: it does not answer, or knows nothing of it. */
@@ -38,7 +57,14 @@ export type Witness = {
   transactionIds(height: number): Promise<readonly string[]>
   /** Value of an entry, hexadecimal. */
   valueAt(key: string): Promise<string | undefined>
+  /** The commit certificate of the block, or of the next one that has one. */
+  certificateAt?(height: number): Promise<WireCertificate | undefined>
+  /** The proof file of a committed transaction. */
+  proofOf?(id: string): Promise<string | undefined>
 }
+
+/** Certificates and proofs that are verified offline, of each member: spread evenly over all there are. */
+const VERIFIED_MAX = 40
 
 /** Compares whole chains, each in ascending order of height: fork and parent-broken. Heights that one lacks say nothing. */
 export function compareChains(
@@ -69,6 +95,30 @@ export function compareChains(
   return findings
 }
 
+/**
+ * What was acknowledged before another transaction was sent must stand in an earlier block than that one: order-wrong. Claims without a
+ * span say nothing.
+ */
+export function compareOrder(claims: Iterable<CommitClaim>): Finding[] {
+  const timed = [...claims].flatMap((claim) => (claim.span === undefined ? [] : [{ claim, ...claim.span }]))
+  const heard = [...timed].sort((a, b) => a.heardMs - b.heardMs)
+  const findings: Finding[] = []
+  let highest: CommitClaim | undefined
+  let next = 0
+  for (const { claim, sentMs } of [...timed].sort((a, b) => a.sentMs - b.sentMs)) {
+    for (let one = heard[next]; one !== undefined && one.heardMs < sentMs; one = heard[++next])
+      if (one.claim.height > (highest?.height ?? 0)) highest = one.claim
+    if (highest !== undefined && claim.height <= highest.height)
+      findings.push({
+        code: 'order-wrong',
+        sentence:
+          `transaction ${claim.id.slice(0, 12)} stands at height ${claim.height}, though it was sent after ` +
+          `${highest.member} had acknowledged ${highest.id.slice(0, 12)} at height ${highest.height}`,
+      })
+  }
+  return findings
+}
+
 /** Collects claims while a network is disturbed, and judges at the end. */
 export class Checker {
   /** id → first claim. */
@@ -77,7 +127,16 @@ export class Checker {
   readonly #seen = new Map<string, Map<number, string>>()
   /** entry → value (hexadecimal) that was acknowledged as committed. */
   readonly #values = new Map<string, string>()
+  readonly #assurances = new Map<string, AssuranceClaim>()
   readonly #findings: Finding[] = []
+  readonly #genesis: Genesis | undefined
+  /** How much was verified offline. */
+  readonly verified = { certificates: 0, proofs: 0, assurances: 0 }
+
+  /** With `genesis`, certificates, proofs and assurances are verified against it. */
+  constructor(genesis?: Genesis) {
+    this.#genesis = genesis
+  }
 
   /** A member acknowledged a transaction as committed. Two claims that contradict each other are a finding at once. */
   acknowledged(claim: CommitClaim): void {
@@ -110,6 +169,23 @@ export class Checker {
       })
   }
 
+  /** A member said how certain its newest block is. */
+  assured(claim: AssuranceClaim): void {
+    const key = `${claim.member} ${claim.height}`
+    const before = this.#assurances.get(key)
+    if (before !== undefined && before.liarsTolerated >= claim.liarsTolerated) return
+    this.#assurances.set(key, claim)
+    if (this.#genesis === undefined) return
+    const { members, parameters } = this.#genesis.memberSet
+    const { n, q } = quorumSizes(members.length, parameters.percent)
+    const known = new Set(claim.signers.filter((signer) => members.some(({ name }) => name === signer)))
+    if (known.size < q || known.size !== claim.signers.length || claim.liarsTolerated > known.size + q - n - 1)
+      this.#findings.push({
+        code: 'assurance-wrong',
+        sentence: `${claim.member} says that ${claim.liarsTolerated} may lie about height ${claim.height}, signed by ${claim.signers.join(', ')}`,
+      })
+  }
+
   /** How many transactions were acknowledged as committed. */
   get acknowledgedCount(): number {
     return this.#claims.size
@@ -117,7 +193,7 @@ export class Checker {
 
   /** Asks every witness about everything that was claimed. No finding: nothing acknowledged was lost or contradicted. */
   async verdict(witnesses: readonly Witness[]): Promise<readonly Finding[]> {
-    const findings = [...this.#findings]
+    const findings = [...this.#findings, ...compareOrder(this.#claims.values())]
     const chains: { name: string; headers: readonly HeaderView[] }[] = []
     for (const witness of witnesses) {
       const headers = await witness.headers()
@@ -126,6 +202,8 @@ export class Checker {
       chains.push({ name: witness.name, headers })
       findings.push(...this.#againstSeen(witness.name, headers))
       findings.push(...(await this.#againstClaims(witness)))
+      findings.push(...this.#againstAssurances(witness.name, headers))
+      if (this.#genesis !== undefined) findings.push(...(await this.#offline(this.#genesis, witness, headers)))
       await inParallel(this.#values, async ([key, value]) => {
         const found = await witness.valueAt(key)
         if (found !== value)
@@ -160,6 +238,52 @@ export class Checker {
     return findings
   }
 
+  // Nobody lies here, so what was assured to whatever degree is on every chain.
+  #againstAssurances(name: string, headers: readonly HeaderView[]): Finding[] {
+    const highest = headers.at(-1)?.height ?? 0
+    const lacking = [...this.#assurances.values()].filter(({ height }) => height > highest)
+    this.verified.assurances = this.#assurances.size
+    return lacking.slice(0, 1).map(({ member, height }) => ({
+      code: 'assurance-wrong',
+      sentence: `${member} was assured of height ${height}, and ${name} ends at ${highest}`,
+    }))
+  }
+
+  // With nothing but the genesis: certificates of the chain that is shown, and proofs of what was acknowledged.
+  async #offline(genesis: Genesis, witness: Witness, headers: readonly HeaderView[]): Promise<Finding[]> {
+    const findings: Finding[] = []
+    const { memberSet } = genesis
+    const { q } = quorumSizes(memberSet.members.length, memberSet.parameters.percent)
+    const [chainId, index] = [chainIdOf(genesis), memberIndex(memberSet)]
+    const hashes = new Map(headers.map((header) => [header.height, header.hash]))
+    await inParallel(spread(headers), async ({ height, hash }) => {
+      const certificate = await witness.certificateAt?.(height)
+      if (certificate === undefined) return
+      this.verified.certificates += 1
+      const { kind, statement } = certificate
+      const signers = signersOf(certificate, chainId, index)
+      // A block without a certificate of its own is committed by a descendant's (agreement.md §4.2).
+      const isOfChain = statement.height >= height && hashes.get(statement.height) === toHex(statement.hash)
+      if (!signers.ok || signers.members.length < q || kind !== 'commit' || !isOfChain)
+        findings.push({
+          code: 'certificate-false',
+          sentence: `${witness.name}: the certificate of height ${height} does not show that block ${hash.slice(0, 12)} is committed`,
+        })
+    })
+    await inParallel(spread([...this.#claims.values()]), async ({ id }) => {
+      const text = await witness.proofOf?.(id)
+      if (text === undefined) return
+      this.verified.proofs += 1
+      const read = parseProof(text)
+      if (!read.ok || !verifyProof(read.proof, genesis).ok)
+        findings.push({
+          code: 'proof-false',
+          sentence: `${witness.name}: the proof of transaction ${id.slice(0, 12)} is false`,
+        })
+    })
+    return findings
+  }
+
   async #againstClaims(witness: Witness): Promise<Finding[]> {
     const findings: Finding[] = []
     const blocks = new Map<number, Promise<ReadonlySet<string>>>()
@@ -189,6 +313,12 @@ export class Checker {
     })
     return findings
   }
+}
+
+// At most VERIFIED_MAX of `items`, evenly, the last among them.
+function spread<T>(items: readonly T[]): T[] {
+  const step = Math.max(1, Math.ceil(items.length / VERIFIED_MAX))
+  return items.filter((_, i) => (items.length - 1 - i) % step === 0)
 }
 
 /** Questions to one member at the same time. */

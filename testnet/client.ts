@@ -11,11 +11,13 @@ import { inHome } from '../config/home.ts'
 import { CONFIG_CHARACTERS_MAX, parseNodeConfig } from '../config/nodeConfig.ts'
 import { readTokenSecret } from '../config/tokenSecret.ts'
 import { isAlthingError } from '../node/errors.ts'
+import type { WireCertificate } from '../protocol/certificate.ts'
 import type { Witness } from './checker.ts'
 import { API_KEY, homeIn, type MemberPlace } from './homes.ts'
 import {
   type HeaderView,
   type MemberStatus,
+  readCertificate,
   readHeader,
   readPage,
   readSigned,
@@ -32,12 +34,15 @@ export class MemberClient {
   readonly name: string
   readonly url: string
   readonly #folder: string
+  readonly #metricsUrl: string
   #client: { readonly api: ApiClient; readonly renewAtS: number; readonly timeoutMs: number } | undefined
 
-  constructor(folder: string, place: MemberPlace) {
+  /** `host`: where its API answers. */
+  constructor(folder: string, place: MemberPlace, host = '127.0.0.1') {
     this.#folder = folder
     this.name = place.name
-    this.url = `http://127.0.0.1:${place.apiPort}`
+    this.#metricsUrl = `http://${host}:${place.metricsPort}/metrics`
+    this.url = `http://${host}:${place.apiPort}`
   }
 
   /** A token of this member's API key `admin`. CommandError TESTNET_HOME if the home is damaged. */
@@ -65,8 +70,12 @@ export class MemberClient {
 
   /** JSON of a GET below /v1, or undefined where the member does not answer or knows nothing of it. Other errors pass through. */
   async get(segments: readonly string[], query: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    return this.#ask((api) => api.json({ segments, query }))
+  }
+
+  async #ask<T>(ask: (api: ApiClient) => Promise<T>): Promise<T | undefined> {
     try {
-      return await (await this.api()).json({ segments, query })
+      return await ask(await this.api())
     } catch (error) {
       if (isAlthingError(error, 'API_UNREACHABLE') || isAlthingError(error, 'API_TIMEOUT')) return undefined
       if (isAlthingError(error) && (error.code.endsWith('_UNKNOWN') || error.code === 'UNAVAILABLE')) return undefined
@@ -82,6 +91,18 @@ export class MemberClient {
   /** Names of those who signed the block of `height`; empty if its certificate is not known. */
   async signed(height: number): Promise<readonly string[]> {
     return readSigned(await this.get(['blocks', String(height), 'certificate']))
+  }
+
+  /** The commit certificate of the block of `height`, or of the next one that has one; undefined if there is none yet. */
+  async certificate(height: number): Promise<WireCertificate | undefined> {
+    return readCertificate(await this.get(['blocks', String(height), 'certificate']))
+  }
+
+  /** The proof file of a committed transaction; undefined if there is none (yet). */
+  async proof(id: string): Promise<string | undefined> {
+    const answer = await this.#ask((api) => api.send({ segments: ['proofs', 'transactions', id] }))
+    // As it came: a proof has one form only.
+    return answer === undefined ? undefined : Buffer.from(answer.bytes).toString()
   }
 
   /** The header of the block of `height` or of the head; undefined if there is none. */
@@ -111,6 +132,15 @@ export class MemberClient {
     return headers.reverse()
   }
 
+  /** The value of a metric without labels; undefined if it is not served. */
+  async metric(name: string): Promise<number | undefined> {
+    const response = await fetch(this.#metricsUrl, { signal: AbortSignal.timeout(2000), redirect: 'error' }).catch(
+      () => undefined,
+    )
+    const line = (await response?.text())?.split('\n').find((one) => one.startsWith(`${name} `))
+    return line === undefined ? undefined : Number(line.slice(name.length + 1))
+  }
+
   /** Status code of a probe (`/livez`, `/readyz`), or undefined if nobody answers within 2 s. */
   async probe(path: '/livez' | '/readyz'): Promise<number | undefined> {
     try {
@@ -132,6 +162,8 @@ export const witnessOf = (client: MemberClient, namespaceOf: (key: string) => st
     return status === 'committed' && height !== undefined ? { height, block } : undefined
   },
   transactionIds: (height) => client.transactionIds(height),
+  certificateAt: (height) => client.certificate(height),
+  proofOf: (id) => client.proof(id),
   async valueAt(key) {
     const entry = (await client.get(['kv', namespaceOf(key), key])) as { value?: unknown } | undefined
     return typeof entry?.value === 'string' ? Buffer.from(entry.value, 'base64').toString('hex') : undefined

@@ -19,14 +19,18 @@ export const isFree = (port: number): Promise<boolean> =>
   })
 
 /**
- * `count` ports that are free now, in ascending order, from a random place on, so that two testnets seldom look at the same ones. `random`
- * gives 0 ≤ x < 1. CommandError TESTNET_NO_PORTS (exit 75).
+ * `count` ports that are free now and not among `taken`, in ascending order, from a random place on, so that two testnets seldom look at the
+ * same ones. `random` gives 0 ≤ x < 1. CommandError TESTNET_NO_PORTS (exit 75).
  */
-export async function freePorts(count: number, random: () => number = Math.random): Promise<number[]> {
+export async function freePorts(
+  count: number,
+  random: () => number = Math.random,
+  taken: readonly number[] = [],
+): Promise<number[]> {
   const ports: number[] = []
   let next = PORT_MIN + Math.floor(random() * (PORT_MAX - PORT_MIN))
   for (let attempt = 0; attempt < count + ATTEMPTS_MAX; attempt++) {
-    if (await isFree(next)) ports.push(next)
+    if (!taken.includes(next) && (await isFree(next))) ports.push(next)
     if (ports.length === count) return ports.sort((a, b) => a - b)
     next = next + 1 < PORT_MAX ? next + 1 : PORT_MIN
   }

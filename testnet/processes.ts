@@ -18,10 +18,24 @@ export type ProcessOptions = {
   readonly name: string
   /** The script and its words; it runs on the Node.js that runs this. */
   readonly words: readonly string[]
+  /** What is different about the next start; asked at each. */
+  readonly manner?: () => Manner
   readonly logFile: string
   /** How long it may take to stop before it is killed, ms. */
   readonly stopTimeoutMs: number
 }
+
+/** How one start differs from the plain one. */
+export type Manner = {
+  /** Program and words before Node.js. */
+  readonly before: readonly string[]
+  /** In the place of the first of `words`, if given. */
+  readonly script?: string | undefined
+  /** Words after all others. */
+  readonly after: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+}
+const PLAIN: Manner = { before: [], after: [], environment: {} }
 
 type Ended = { readonly code: number | null; readonly signal: NodeJS.Signals | null }
 
@@ -36,6 +50,8 @@ export class ManagedProcess {
   #asked: 'stopped' | 'killed' | undefined
   /** Starts after the first. */
   restarts = -1
+  /** How it ended each time that nobody had asked it to. */
+  readonly unasked: string[] = []
 
   constructor(options: ProcessOptions, warden: Warden) {
     this.options = options
@@ -74,10 +90,13 @@ export class ManagedProcess {
     const log = await open(this.options.logFile, 'a', 0o600)
     try {
       const environment = Object.entries(process.env).filter(([name]) => !name.startsWith('ALTHING_'))
-      const child = spawn(process.execPath, [...this.options.words], {
+      const { before, script, after, environment: more } = this.options.manner?.() ?? PLAIN
+      const [first = '', ...rest] = this.options.words
+      const [program = '', ...words] = [...before, process.execPath, script ?? first, ...rest, ...after]
+      const child = spawn(program, words, {
         detached: true,
         stdio: ['ignore', log.fd, log.fd],
-        env: { ...Object.fromEntries(environment), NO_COLOR: '1' },
+        env: { ...Object.fromEntries(environment), ...more, NO_COLOR: '1' },
       })
       await new Promise<void>((resolve, reject) => {
         child.once('spawn', resolve)
@@ -95,6 +114,7 @@ export class ManagedProcess {
           this.#warden.drop(child.pid as number)
           this.#last = { code, signal }
           this.#state = this.#asked ?? 'ended'
+          if (this.#state === 'ended') this.unasked.push(this.ending ?? '')
           resolve(this.#last)
         }
         if (child.exitCode !== null || child.signalCode !== null) settle(child.exitCode, child.signalCode)

@@ -4,15 +4,15 @@
  * process is left, and a folder that nobody asked to keep is removed, unless its logs are needed to see what went wrong; what one that was
  * killed left, the next one removes.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { basename, join, relative, resolve } from 'node:path'
+import { readFile } from 'node:fs/promises'
+import { basename, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommandError, EXIT } from '../cli/failure.ts'
-import { type DirectoryLock, lockDirectory } from '../node/store/lock.ts'
-import { type ControlAnswer, type ControlRequest, ControlServer, ensureRunFolder } from './control.ts'
+import { type ControlAnswer, type ControlRequest, ControlServer } from './control.ts'
+import { RunFolder } from './folder.ts'
 import { createHomes, readPlaces, type TestnetPlaces, tokenFileIn } from './homes.ts'
-import { sweepLeftovers } from './leftovers.ts'
 import type { TestnetPlan } from './plan.ts'
+import { SIGNALS, Signals } from './signals.ts'
 import { type Summary, summarise, summaryLines } from './summary.ts'
 import { compactLine, LiveArea, tableLines } from './table.ts'
 import { Testnet } from './testnet.ts'
@@ -39,7 +39,6 @@ export type RunTerminal = {
 
 const TABLE_MS = 500
 const LINE_MS = 5000
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
 /** After the time is up, members may still be catching up. After Ctrl-C nobody wants to wait. */
 const PATIENCE_MS = 15_000
 const PATIENCE_AT_SIGNAL_MS = 2000
@@ -60,9 +59,11 @@ function commandName(): string {
 class Run {
   readonly #options: RunOptions
   readonly #terminal: RunTerminal
-  #signal: keyof typeof SIGNALS | undefined
-  readonly #end = Promise.withResolvers<void>()
-  #ending = false
+  // The second signal ends it at once. The warden ends what that leaves.
+  readonly #signals = new Signals((exitCode) => {
+    if (this.#testnet === undefined) process.exit(exitCode)
+    void this.#testnet.kill().finally(() => process.exit(exitCode))
+  })
   #testnet: Testnet | undefined
 
   constructor(options: RunOptions, terminal: RunTerminal) {
@@ -71,57 +72,25 @@ class Run {
   }
 
   async whole(): Promise<number> {
-    const handlers = Object.keys(SIGNALS).map((name) => {
-      const signal = name as keyof typeof SIGNALS
-      const handler = (): void => this.#onSignal(signal)
-      process.on(signal, handler)
-      return () => process.off(signal, handler)
-    })
-    const { folder, lock } = await this.#folder()
+    const runFolder = await RunFolder.open(this.#options.folder, this.#terminal.remark)
+    const { path: folder } = runFolder
     let keep = false
     try {
       const places = await this.#places(folder)
       const summary = await this.#between(places)
       keep = summary?.ok === false
       if (keep) this.#terminal.remark(`the logs are in ${join(folder, 'logs')}`)
-      return this.#signal !== undefined ? SIGNALS[this.#signal] : summary?.ok === true ? EXIT.ok : EXIT.no
+      const { signal } = this.#signals
+      return signal !== undefined ? SIGNALS[signal] : summary?.ok === true ? EXIT.ok : EXIT.no
     } catch (error) {
       keep = true
       // Asked to end while it was starting: the failure to start is of no interest.
-      if (this.#signal !== undefined) return SIGNALS[this.#signal]
+      if (this.#signals.signal !== undefined) return SIGNALS[this.#signals.signal]
       throw error
     } finally {
-      if (lock !== undefined) {
-        if (!keep || this.#signal !== undefined) await rm(folder, { recursive: true, force: true })
-        // A folder that is kept has no lock, so that nobody sweeps it.
-        await lock.release()
-      }
-      for (const off of handlers) off()
+      await runFolder.close(keep && this.#signals.signal === undefined)
+      this.#signals.close()
     }
-  }
-
-  #onSignal(signal: keyof typeof SIGNALS): void {
-    if (this.#signal !== undefined) {
-      // The second one: at once. The warden ends what this leaves.
-      void this.#testnet?.kill().finally(() => process.exit(SIGNALS[signal]))
-      if (this.#testnet === undefined) process.exit(SIGNALS[signal])
-      return
-    }
-    this.#signal = signal
-    this.#endNow()
-  }
-
-  #endNow(): void {
-    this.#ending = true
-    this.#end.resolve()
-  }
-
-  async #folder(): Promise<{ folder: string; lock?: DirectoryLock }> {
-    if (this.#options.folder !== undefined) return { folder: resolve(this.#options.folder) }
-    const runFolder = await ensureRunFolder()
-    await sweepLeftovers(runFolder, this.#terminal.remark)
-    const folder = await mkdtemp(join(runFolder, 'run-'))
-    return { folder, lock: await lockDirectory(folder) }
   }
 
   async #places(folder: string): Promise<TestnetPlaces> {
@@ -146,7 +115,7 @@ class Run {
     const { remark } = this.#terminal
     const testnet = await Testnet.prepare(places, this.#options.loadPerSecond, () => {
       remark('the warden of this testnet is gone, so it ends')
-      this.#endNow()
+      this.#signals.endNow()
     })
     this.#testnet = testnet
     let control: ControlServer | undefined
@@ -154,13 +123,13 @@ class Run {
       const starting = testnet.start(remark)
       // Asked to end in the middle of it: what runs is stopped below, and that it did not come up is no failure.
       starting.catch(() => undefined)
-      await Promise.race([starting, this.#end.promise])
-      if (this.#ending) return undefined
+      await Promise.race([starting, this.#signals.ended])
+      if (this.#signals.isEnding) return undefined
       control = await ControlServer.listen(places.folder, (request) => this.#answer(testnet, request))
       await this.#greet(places)
       await this.#watch(testnet)
-      remark(this.#signal === undefined ? 'comparing the members' : 'stopping')
-      const patienceMs = this.#signal === undefined ? PATIENCE_MS : PATIENCE_AT_SIGNAL_MS
+      remark(this.#signals.signal === undefined ? 'comparing the members' : 'stopping')
+      const patienceMs = this.#signals.signal === undefined ? PATIENCE_MS : PATIENCE_AT_SIGNAL_MS
       const summary = await summarise(testnet, patienceMs)
       if (this.#options.json) this.#terminal.data(JSON.stringify(summary, null, 2))
       else for (const line of summaryLines(summary)) this.#terminal.data(line)
@@ -173,7 +142,7 @@ class Run {
 
   async #answer(testnet: Testnet, request: ControlRequest): Promise<ControlAnswer> {
     const answer = await testnet.act(request)
-    if (request.verb === 'stop') this.#endNow()
+    if (request.verb === 'stop') this.#signals.endNow()
     return answer
   }
 
@@ -207,7 +176,7 @@ class Run {
     const area = live === undefined ? undefined : new LiveArea(live.write)
     const everyMs = area === undefined ? LINE_MS : TABLE_MS
     try {
-      while (!this.#ending) {
+      while (!this.#signals.isEnding) {
         const beganAt = performance.now()
         const remainingMs = forMs === undefined ? undefined : forMs - (beganAt - testnet.upAt)
         if (remainingMs !== undefined && remainingMs <= 0) break
@@ -225,10 +194,10 @@ class Run {
   }
 
   async #pause(pauseMs: number): Promise<void> {
-    if (this.#ending || pauseMs <= 0) return
+    if (this.#signals.isEnding || pauseMs <= 0) return
     const pause = Promise.withResolvers<void>()
     const timer = setTimeout(pause.resolve, pauseMs)
-    await Promise.race([pause.promise, this.#end.promise])
+    await Promise.race([pause.promise, this.#signals.ended])
     clearTimeout(timer)
   }
 }

@@ -2,6 +2,8 @@
  * Stage: the operator. What members say of themselves (`GET /v1/status`, blocks, certificates), read out of JSON.
  * Invariant: nothing is believed about the shape of an answer: what is missing or of another type counts as unknown.
  */
+import { fromHex } from '../protocol/bytes.ts'
+import type { WireCertificate } from '../protocol/certificate.ts'
 
 /** The part of a status that a testnet shows. Times in ms. */
 export type MemberStatus = {
@@ -11,7 +13,16 @@ export type MemberStatus = {
   readonly era: number
   readonly leader: string
   readonly votesNeeded: number
-  readonly assurance: { readonly height: number; readonly signed: number; readonly sentence: string } | undefined
+  readonly assurance:
+    | {
+        readonly height: number
+        readonly signed: number
+        readonly signers: readonly string[]
+        /** How many may lie on an arbitrarily slow network, as the member claims. */
+        readonly liarsTolerated: number | undefined
+        readonly sentence: string
+      }
+    | undefined
   readonly standstill:
     | {
         readonly forMs: number
@@ -21,6 +32,9 @@ export type MemberStatus = {
         readonly sentence: string
       }
     | undefined
+  /** Slowest small message measured lately, one way; whether that is more than Δ. */
+  readonly slowestMs: number | undefined
+  readonly violated: boolean
   readonly pool: number
   readonly committed: number
   readonly perSecond: number
@@ -46,6 +60,7 @@ export function readStatus(value: unknown): MemberStatus | undefined {
   const assurance = objectOf(root['assurance'])
   const standstill = objectOf(root['standstill'])
   const latency = objectOf(root['latency'])
+  const delays = objectOf(root['delays'])
   const assuredHeight = numberOf(assurance['height'])
   const standsForMs = numberOf(standstill['forMs'])
   return {
@@ -61,6 +76,8 @@ export function readStatus(value: unknown): MemberStatus | undefined {
         : {
             height: assuredHeight,
             signed: numberOf(assurance['signed']) ?? 0,
+            signers: textsOf(assurance['signers']),
+            liarsTolerated: numberOf(assurance['liarsTolerated']),
             sentence: textOf(assurance['sentence']),
           },
     standstill:
@@ -73,6 +90,8 @@ export function readStatus(value: unknown): MemberStatus | undefined {
             missing: textsOf(standstill['missing']),
             sentence: textOf(standstill['sentence']),
           },
+    slowestMs: numberOf(delays['slowestMs']),
+    violated: delays['violated'] === true,
     pool: numberOf(objectOf(root['pool'])['count']) ?? 0,
     committed: numberOf(objectOf(root['transactions'])['committed']) ?? 0,
     perSecond: numberOf(objectOf(root['transactions'])['perSecond']) ?? 0,
@@ -115,6 +134,24 @@ export function readPage(value: unknown): { items: readonly unknown[]; next: str
 
 /** Names of those who signed, from the JSON of a certificate. */
 export const readSigned = (value: unknown): string[] => textsOf(objectOf(value)['signed'])
+
+const HASH = /^[0-9a-f]{64}$/
+const SIGNATURE = /^[0-9a-f]{130}$/
+
+/** A certificate from its JSON; undefined for anything that cannot be one. */
+export function readCertificate(value: unknown): WireCertificate | undefined {
+  const root = objectOf(value)
+  const statement = objectOf(root['statement'])
+  const [era, view, seq, height] = ['era', 'view', 'seq', 'height'].map((name) => numberOf(statement[name]))
+  const kind = root['kind']
+  const hash = textOf(statement['hash'])
+  const signatures = textsOf(root['signatures'])
+  if (kind !== 'vote' && kind !== 'commit') return undefined
+  if (era === undefined || view === undefined || seq === undefined || height === undefined) return undefined
+  if (!HASH.test(hash) || !signatures.every((signature) => SIGNATURE.test(signature))) return undefined
+  const made = { era, view, seq, height, hash: fromHex(hash) }
+  return { kind, statement: made, signatures: signatures.map((signature) => fromHex(signature)) }
+}
 
 /** Ids of a block's transactions, from its JSON. */
 export const readTransactionIds = (value: unknown): string[] => textsOf(objectOf(value)['transactions'])

@@ -27,9 +27,10 @@ import {
 } from './homes.ts'
 import { Load } from './load.ts'
 import { nameAdvice } from './plan.ts'
-import { ManagedProcess } from './processes.ts'
+import { ManagedProcess, type Manner } from './processes.ts'
 import { readReports } from './status.ts'
 import type { ShownState, TestnetView } from './table.ts'
+import { LOOPBACK, type Seat, type Transport } from './transport.ts'
 import { Warden } from './warden.ts'
 
 const BIN = fileURLToPath(new URL('../bin/althing.js', import.meta.url))
@@ -40,7 +41,22 @@ const START_TIMEOUT_MS = 60_000
 const REPORTS_MS = 1000
 const TOKEN_LIFETIME_S = 12 * 3600
 
-type Member = { readonly place: MemberPlace; readonly process: ManagedProcess; readonly client: MemberClient }
+/** How a member is started next, where that is not as its home says. */
+export type MemberManner = {
+  /** Program of another version. */
+  script: string | undefined
+  /** Words for one start only, such as `--recover`. */
+  once: readonly string[]
+  settings: Readonly<Record<string, string>>
+  environment: Readonly<Record<string, string>>
+}
+/** A member: where it lies, its process, its API, and how it is started. */
+export type Member = {
+  readonly place: MemberPlace
+  readonly process: ManagedProcess
+  readonly client: MemberClient
+  readonly manner: MemberManner
+}
 type ReportCount = ReturnType<typeof readReports>
 type Rtu = { readonly place: RtuPlace; readonly process: ManagedProcess }
 
@@ -82,22 +98,18 @@ export class Testnet {
 
   /**
    * Prepares the processes of `places`; nothing runs yet. `loadPerSecond` transactions are sent while it runs, to `loadKeysMax` different
-   * keys at most; `lost` is called if the warden ends before the testnet.
+   * keys at most; `lost` is called if the warden ends before the testnet. `transport` (open) is the network between the members.
    */
   static async prepare(
     places: TestnetPlaces,
     loadPerSecond: number,
     lost: () => void,
-    loadKeysMax?: number,
+    { transport = LOOPBACK, loadKeysMax }: { readonly transport?: Transport; readonly loadKeysMax?: number } = {},
   ): Promise<Testnet> {
     installNativePrimitives()
     const { folder } = places
     const warden = await Warden.start(lost)
-    const members = places.members.map((place) => ({
-      place,
-      process: processOf(folder, place.name, 'start', warden),
-      client: new MemberClient(folder, place),
-    }))
+    const members = places.members.map((place) => memberOf(folder, place, warden, transport.seatOf(place.name)))
     const genesis = parseGenesis(
       await readText(homeIn(folder, places.members[0]?.name ?? '').genesisFile, GENESIS_CHARACTERS_MAX),
     )
@@ -327,9 +339,31 @@ export class Testnet {
   }
 }
 
-function processOf(folder: string, name: string, command: 'start' | 'rtu', warden: Warden): ManagedProcess {
+function memberOf(folder: string, place: MemberPlace, warden: Warden, { before, settings, apiHost }: Seat): Member {
+  const manner: MemberManner = { script: undefined, once: [], settings, environment: {} }
+  const next = (): Manner => {
+    const { script, once, environment } = manner
+    manner.once = []
+    const sets = Object.entries(manner.settings).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+    return { before, script, after: [...sets, ...once], environment }
+  }
+  const client = new MemberClient(folder, place, apiHost)
+  return { place, process: processOf(folder, place.name, 'start', warden, next), client, manner }
+}
+
+function processOf(
+  folder: string,
+  name: string,
+  command: 'start' | 'rtu',
+  warden: Warden,
+  manner?: () => Manner,
+): ManagedProcess {
   const words = [BIN, command, '--home', homeIn(folder, name).folder]
-  return new ManagedProcess({ name, words, logFile: logFileIn(folder, name), stopTimeoutMs: STOP_TIMEOUT_MS }, warden)
+  const logFile = logFileIn(folder, name)
+  return new ManagedProcess(
+    { name, words, logFile, stopTimeoutMs: STOP_TIMEOUT_MS, ...(manner === undefined ? {} : { manner }) },
+    warden,
+  )
 }
 
 async function logTail(file: string): Promise<string> {

@@ -4,6 +4,7 @@
 import type { HealthCheck } from '../api/dependencies.ts'
 import { freeBytesOf, type Observed } from './observed.ts'
 import { span } from './standstill.ts'
+import type { Violation } from './timing.ts'
 
 /** Blocks that a ready node may be behind the highest member it hears of. */
 const BEHIND_MAX = 20
@@ -22,6 +23,7 @@ export async function healthOf(
   const failure = node.executor.failure
   const free = await freeBytesOf(disk.directory)
   const slowest = observed.slowestMs()
+  const violation = observed.timing.last ?? undefined
   const check = (name: string, needed: HealthCheck['needed'], ok: boolean, detail: string): HealthCheck => ({
     name,
     needed,
@@ -49,12 +51,15 @@ export async function healthOf(
         : 'this node is no member: it follows, signs nothing and takes no writes',
     ),
     check('members', 'never', linked === era.n, `${linked} of ${era.n} linked`),
-    check(
-      'delays',
-      'never',
-      slowest === null || slowest <= era.deltaMs,
-      slowest === null ? 'not measured' : `slowest message ${Math.round(slowest)} ms, Δ is ${era.deltaMs} ms`,
-    ),
+    check('delays', 'never', violation?.until !== null, delaysDetail(slowest, era.deltaMs, violation)),
     check('evidence', 'never', node.evidence.length === 0, `${node.evidence.length} pieces`),
   ]
+}
+
+function delaysDetail(slowestMs: number | null, deltaMs: number, violation: Violation | undefined): string {
+  const measured =
+    slowestMs === null ? 'not measured' : `slowest message ${Math.round(slowestMs)} ms, Δ is ${deltaMs} ms`
+  return violation?.until === null
+    ? `timing assumption violated since ${new Date(violation.since).toISOString()}, by up to ${Math.round(violation.largestMs)} ms; ${measured}`
+    : measured
 }

@@ -202,6 +202,16 @@ const GAUGES: readonly Row[] = [
     },
   ],
   [
+    'althing_consensus_timing_violated',
+    'Whether messages take longer than Δ, so that the timing assumption does not hold now.',
+    ({ timing }) => (timing.last?.until === null ? 1 : 0),
+  ],
+  [
+    'althing_consensus_timing_violations_total',
+    'How often the timing assumption began to be violated since the start.',
+    ({ timing }) => timing.count,
+  ],
+  [
     'althing_consensus_assurance_liars',
     'How many members may lie on an arbitrarily slow network without the last block being contradicted (agreement.md §7).',
     ({ node }) => {

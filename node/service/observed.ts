@@ -6,6 +6,7 @@ import type { MemberNode } from '../main.ts'
 import type { CommitFigures } from './figures.ts'
 import type { Roster } from './roster.ts'
 import { restMs, span } from './standstill.ts'
+import { type TimingWatch, violationSentence } from './timing.ts'
 
 /** One moment of a node. */
 export type Observed = {
@@ -22,6 +23,8 @@ export type Observed = {
   isStill(): boolean
   /** Slowest small message measured lately, ms one way, unanswered ones included; null without a link. */
   slowestMs(): number | null
+  /** Violations of the timing assumption. */
+  readonly timing: TimingWatch
   /** What an operator should know though it is no failure, each a sentence. */
   warnings(): string[]
 }
@@ -47,6 +50,7 @@ export function clockWarning(blockTimeMs: number, committedAtMs: number): string
 export function observe(
   node: MemberNode,
   figures: CommitFigures,
+  timing: TimingWatch,
   {
     nowMs,
     monotonicMs,
@@ -56,7 +60,7 @@ export function observe(
   }: { nowMs: number; monotonicMs: number; lastCommitMs: number; hasCommitted: boolean; followers: number },
 ): Observed {
   const { roster } = node
-  const { era } = node.driver.state
+  const { era, highest } = node.driver.state
   const sinceCommitMs = (): number => monotonicMs - lastCommitMs
   const slowestMs = (): number | null => {
     const spans = [...node.driver.figures.delays.values()].flatMap(({ roundTripMs, waitingMs }) =>
@@ -64,10 +68,12 @@ export function observe(
     )
     return spans.length === 0 ? null : Math.max(...spans) / 2
   }
+  timing.measured(slowestMs(), era.deltaMs, nowMs)
   return {
     node,
     roster,
     figures,
+    timing,
     nowMs,
     monotonicMs,
     followers,
@@ -77,11 +83,9 @@ export function observe(
     warnings() {
       const found: string[] = []
       const slow = slowestMs()
-      if (slow !== null && slow > era.deltaMs)
-        found.push(
-          `Messages take ${Math.round(slow)} ms, more than Δ = ${era.deltaMs} ms: what the timing assumption promises does not ` +
-            'hold now; the assurance of each block says what still does.',
-        )
+      const { last } = timing
+      const assured = highest === null ? null : { height: highest.height, signed: highest.signatures.size }
+      if (last?.until === null) found.push(violationSentence(last, era.deltaMs, assured, node.genesis.memberSet))
       else if (slow !== null && slow > SLOW_SHARE * era.deltaMs)
         found.push(`Messages take ${Math.round(slow)} ms, more than half of Δ = ${era.deltaMs} ms.`)
       const away = roster.entries.filter(({ linked }) => !linked)

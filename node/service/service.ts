@@ -21,6 +21,7 @@ import { ledgerQueries } from './ledgerQueries.ts'
 import { Metrics } from './metrics.ts'
 import { type Observed, observe } from './observed.ts'
 import { statusOf } from './status.ts'
+import { TimingWatch } from './timing.ts'
 
 /** Refused transactions remembered after they have left the pool: bytes of all together. */
 const REFUSED_BYTES_MAX = 8 * 1024 * 1024
@@ -80,6 +81,7 @@ export class NodeService {
   readonly #options: ServiceOptions
   readonly #heads: Heads
   readonly #feed: Feed
+  readonly #timing = new TimingWatch()
   #lastCommitMs: number
   #hasCommitted = false
 
@@ -97,7 +99,11 @@ export class NodeService {
       network: node.network,
       roster: node.roster,
       own: () => ({ height: node.executor.head.height, view: node.driver.state.view }),
-      tick: () => node.driver.measureDelays(),
+      tick: () => {
+        node.driver.measureDelays()
+        // Violations that begin and end while nobody asks are counted too.
+        this.#look()
+      },
     })
     node.onCommitted((blocks) => this.#committed(blocks))
     this.dependencies = this.#make()
@@ -144,7 +150,7 @@ export class NodeService {
 
   #look(): Observed {
     const { clock } = this.#options
-    return observe(this.#node, this.#watch.figures, {
+    return observe(this.#node, this.#watch.figures, this.#timing, {
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
       lastCommitMs: this.#lastCommitMs,

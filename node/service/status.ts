@@ -73,7 +73,9 @@ export function statusOf(observed: Observed): JsonObject {
     delays: {
       deltaMs: era.deltaMs,
       slowestMs: slowestMs === null ? null : round(slowestMs),
-      violated: slowestMs !== null && slowestMs > era.deltaMs,
+      violated: observed.timing.last?.until === null,
+      violations: observed.timing.count,
+      lastViolation: observed.timing.last,
     },
     pool: { count: node.pool.stats.count, bytes: node.pool.stats.bytes },
     transactions: { committed: figures.committed, perSecond: figures.perSecond(monotonicMs) },

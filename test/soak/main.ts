@@ -78,7 +78,7 @@ for (const { name } of places.members) {
       .replace(/^snapshot_blocks = .*$/m, `snapshot_blocks = ${values['snapshot-blocks']}`),
   )
 }
-const net = await Testnet.prepare(places, Number(values.load), () => undefined, Number(values.keys))
+const net = await Testnet.prepare(places, Number(values.load), () => undefined, { loadKeysMax: Number(values.keys) })
 let asked = false
 process.on('SIGINT', () => {
   asked = true

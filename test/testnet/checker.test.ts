@@ -1,7 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { Checker, compareChains, type Witness } from '../../testnet/checker.ts'
+import { fromHex } from '../../protocol/bytes.ts'
+import { statementBytes, type WireCertificate } from '../../protocol/certificate.ts'
+import { chainIdOf } from '../../protocol/genesis.ts'
+import { sign } from '../../protocol/signature.ts'
+import { Checker, compareChains, compareOrder, type Witness } from '../../testnet/checker.ts'
 import type { HeaderView } from '../../testnet/status.ts'
 import { judge, type MemberEnd } from '../../testnet/summary.ts'
+import { genesisWith, memberSecret } from '../node/genesis.ts'
 
 const header = (height: number, fork = ''): HeaderView => ({
   height,
@@ -119,6 +124,79 @@ describe('checker', () => {
 
   it('checker: silence is unreachable, not agreement', async () => {
     expect(codes(await new Checker().verdict([witness({ headers: async () => [] })]))).toEqual(['unreachable'])
+  })
+})
+
+describe('order', () => {
+  const sent = (id: string, height: number, sentMs: number, heardMs: number) => ({
+    ...{ id, member: 'north', height, block: `h${height}` },
+    span: { sentMs, heardMs },
+  })
+
+  it('order: sent after another was acknowledged, and in a later block → no finding; at the same time, any block will do', () => {
+    expect(compareOrder([sent('a', 3, 0, 10), sent('b', 4, 11, 20)])).toEqual([])
+    expect(compareOrder([sent('a', 3, 0, 10), sent('b', 2, 9, 20), sent('c', 4, 21, 30)])).toEqual([])
+    expect(compareOrder([{ id: 'a', member: 'north', height: 3, block: 'h3' }])).toEqual([])
+  })
+
+  it('order: sent after another was acknowledged, and in the same block or an earlier one → order-wrong, by whomever', () => {
+    expect(codes(compareOrder([sent('a', 3, 0, 10), sent('b', 3, 11, 20)]))).toEqual(['order-wrong'])
+    const [finding] = compareOrder([sent('x', 1, 0, 5), sent('a', 7, 0, 10), sent('b', 2, 11, 20)])
+    expect(finding?.sentence).toMatch(/transaction b stands at height 2, .* acknowledged a at height 7/)
+  })
+})
+
+describe('against the genesis', () => {
+  const genesis = genesisWith(4, { createdAt: 1_700_000_000_000, deltaMs: 250, heartbeatMs: 500 })
+  const hash = 'a'.repeat(64)
+  const headers = [{ ...header(1), hash }]
+  const certified = (members: readonly number[], over: object = {}): WireCertificate => {
+    const statement = { era: 0, view: 0, seq: 1, height: 1, hash: fromHex(hash), ...over }
+    const signatures = members.map((i) =>
+      sign('commit', chainIdOf(genesis), statementBytes(statement), memberSecret(i)),
+    )
+    return { kind: 'commit', statement, signatures }
+  }
+  const judged = async (certificate: WireCertificate): Promise<string[]> =>
+    codes(
+      await new Checker(genesis).verdict([
+        witness({ headers: async () => headers, certificateAt: async () => certificate }),
+      ]),
+    )
+
+  it('certificates: a quorum of members over the block that is shown → no finding', async () => {
+    expect(await judged(certified([0, 1, 2]))).toEqual([])
+  })
+
+  it('certificates: too few, one twice, a stranger, or another block → certificate-false', async () => {
+    for (const false_ of [
+      certified([0, 1]),
+      certified([0, 1, 1]),
+      certified([0, 1, 9]),
+      certified([0, 1, 2], { hash: new Uint8Array(32) }),
+      { ...certified([0, 1, 2]), kind: 'vote' as const },
+    ])
+      expect(await judged(false_)).toEqual(['certificate-false'])
+  })
+
+  it('proofs: one that cannot be read → proof-false', async () => {
+    const checker = new Checker(genesis)
+    checker.acknowledged(claim)
+    expect(codes(await checker.verdict([witness({ proofOf: async () => '{}' })]))).toEqual(['proof-false'])
+  })
+
+  it('assurances: more than the signers are worth, a stranger or too few signers, or a block that is gone → assurance-wrong', async () => {
+    const said = { member: 'north', height: 3, signers: ['Org 0', 'Org 1', 'Org 2'], liarsTolerated: 1 }
+    const judgedOn = async (over: object): Promise<string[]> => {
+      const checker = new Checker(genesis)
+      checker.assured({ ...said, ...over })
+      return codes(await checker.verdict([witness()]))
+    }
+    expect(await judgedOn({})).toEqual([])
+    expect(await judgedOn({ liarsTolerated: 2 })).toEqual(['assurance-wrong'])
+    expect(await judgedOn({ signers: ['Org 0', 'Org 1', 'Org 9'] })).toEqual(['assurance-wrong'])
+    expect(await judgedOn({ signers: ['Org 0', 'Org 1'], liarsTolerated: 0 })).toEqual(['assurance-wrong'])
+    expect(await judgedOn({ height: 6 })).toEqual(['assurance-wrong'])
   })
 })
 

@@ -2,32 +2,21 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { apiKeyFile } from '../../config/home.ts'
-import { readKeyFile } from '../../node/crypto/keys.ts'
-import { toHex } from '../../protocol/bytes.ts'
-import { addressOf } from '../../protocol/signature.ts'
-import { Checker, type Finding } from '../../testnet/checker.ts'
-import { witnessOf } from '../../testnet/client.ts'
-import { API_KEY, createHomes, homeIn, initMember, logFileIn } from '../../testnet/homes.ts'
+import type { Checker, Finding } from '../../testnet/checker.ts'
+import { createHomes, initMember, logFileIn } from '../../testnet/homes.ts'
 import { DEFAULT_PLAN } from '../../testnet/plan.ts'
 import { freePorts } from '../../testnet/ports.ts'
-import { Testnet, until } from '../../testnet/testnet.ts'
-
-type Member = Testnet['members'][number]
+import { type Member, Testnet, until } from '../../testnet/testnet.ts'
+import { Watcher } from '../../testnet/watcher.ts'
 
 /** Four members under a light load, watched by a checker. */
 export class WatchedNetwork {
   readonly testnet: Testnet
-  readonly checker = new Checker()
-  readonly #namespaces: ReadonlyMap<string, string>
-  readonly #writers: Promise<void>[] = []
-  #counter = 0
-  #writing = true
-  #paused = false
+  readonly #watcher: Watcher
 
-  private constructor(testnet: Testnet, namespaces: ReadonlyMap<string, string>) {
-    this.testnet = testnet
-    this.#namespaces = namespaces
+  private constructor(watcher: Watcher) {
+    this.testnet = watcher.testnet
+    this.#watcher = watcher
   }
 
   /** Starts `members` members, and a writer for each; beside them `guests` of the same genesis who are no members, and `rtus`. */
@@ -47,65 +36,31 @@ export class WatchedNetwork {
     }
     const testnet = await Testnet.prepare(places, loadPerSecond, () => undefined)
     await testnet.start(() => undefined)
-    const namespaces = new Map<string, string>()
-    for (const { name } of made.members) {
-      const { publicKey } = await readKeyFile(apiKeyFile(homeIn(folder, name), API_KEY) as string)
-      namespaces.set(name, toHex(addressOf(publicKey)))
-    }
-    const network = new WatchedNetwork(testnet, namespaces)
-    for (const member of testnet.members)
-      if (!guests.includes(member.place.name)) network.#writers.push(network.#write(member))
-    return network
+    const watcher = await Watcher.of(testnet)
+    watcher.start(guests)
+    return new WatchedNetwork(watcher)
+  }
+
+  get checker(): Checker {
+    return this.#watcher.checker
   }
 
   member(name: string): Member {
-    return this.testnet.members.find(({ place }) => place.name === name) as Member
+    return this.#watcher.member(name)
   }
 
   get folder(): string {
     return this.testnet.places.folder
   }
 
-  /** Writes entries at one member, one after the other, and tells the checker what was acknowledged as committed. */
-  async #write({ place, client, process }: Member): Promise<void> {
-    while (this.#writing) {
-      if (process.state !== 'running' || this.#paused) {
-        await new Promise((done) => setTimeout(done, 50))
-        continue
-      }
-      const key = `${place.name}-${this.#counter++}`
-      const value = Buffer.from(`value of ${key}`)
-      try {
-        const { status, bytes } = await (await client.api(25_000)).send({
-          method: 'PUT',
-          segments: ['kv', key],
-          query: { wait: 'committed' },
-          body: { bytes: value, type: 'application/octet-stream' },
-        })
-        const answer = JSON.parse(Buffer.from(bytes).toString()) as { id: string; height: number; block: string }
-        // 202: accepted and not yet committed, which promises nothing.
-        if (status !== 200) continue
-        this.checker.acknowledged({ ...answer, member: place.name })
-        this.checker.wrote(key, value.toString('hex'))
-      } catch {
-        // Killed in the middle, or just not there: nothing was acknowledged.
-        await new Promise((done) => setTimeout(done, 50))
-      }
-    }
-  }
-
   /** Height of a member, told to the checker; undefined if it does not answer. */
-  async height(name: string): Promise<number | undefined> {
-    const { process, client } = this.member(name)
-    const header = process.state === 'running' ? await client.header('head') : undefined
-    if (header !== undefined) this.checker.saw(name, header.height, header.hash)
-    return header?.height
+  height(name: string): Promise<number | undefined> {
+    return this.#watcher.height(name)
   }
 
   /** The largest height of all members that answer. */
-  async top(): Promise<number> {
-    const heights = await Promise.all(this.testnet.members.map(({ place }) => this.height(place.name)))
-    return Math.max(0, ...heights.map((height) => height ?? 0))
+  top(): Promise<number> {
+    return this.#watcher.top()
   }
 
   /** Waits until the chain has grown by `blocks`. */
@@ -154,28 +109,23 @@ export class WatchedNetwork {
 
   /** No new writes until `goOn`. */
   rest(): void {
-    this.#paused = true
+    this.#watcher.rest()
   }
 
   goOn(): void {
-    this.#paused = false
+    this.#watcher.goOn()
   }
 
   /** Ends the writers and asks every member, without those who have left, about everything that was acknowledged. */
   async verdict(left: readonly string[] = []): Promise<readonly Finding[]> {
-    const members = this.testnet.members.filter(({ place }) => !left.includes(place.name))
-    this.#writing = false
-    await Promise.all(this.#writers)
+    await this.#watcher.end()
     this.testnet.load.stop()
-    const top = await this.top()
-    for (const { place } of members)
-      await this.expect(`${place.name} is level`, async () => ((await this.height(place.name)) ?? 0) >= top, 20_000)
-    const namespaceOf = (key: string): string => this.#namespaces.get(key.split('-')[0] as string) ?? ''
-    return this.checker.verdict(members.map(({ client }) => witnessOf(client, namespaceOf)))
+    await this.expect('all are level', async () => (await this.#watcher.level(20_000, left)).length === 0, 25_000)
+    return this.#watcher.verdict(left)
   }
 
   async stop(): Promise<void> {
-    this.#writing = false
+    await this.#watcher.end()
     await this.testnet.stop()
     await rm(this.folder, { recursive: true, force: true })
   }

@@ -153,7 +153,7 @@ const construction = (project: Project): Breach[] =>
     .filter(
       ({ path }) =>
         !/^node\/(?:daemon|dataDirectory|platform|store\/disk|(?:\w+\/)?main)\.ts$/.test(path) &&
-        !['node/store/signingRecord.ts', 'testnet/run.ts'].includes(path),
+        !['node/store/signingRecord.ts', 'testnet/folder.ts'].includes(path),
     )
     .flatMap(({ path, code }) => places(path, code, CONSTRUCTION))
 
