@@ -11,7 +11,7 @@ export type Standstill = {
   /** Votes for the block that is nearest to being certified, or commits once it is, and how many it takes. */
   readonly votes: number
   readonly needed: number
-  /** Names of the members whose votes are missing. */
+  /** Names of the members whose votes are missing; of those who are away, while too few are here. */
   readonly missing: readonly string[]
   readonly sentence: string
   readonly advice: string
@@ -46,9 +46,10 @@ export function standstillOf(facts: StandstillFacts): Standstill | null {
   const missing = roster.filter((_, member) => !signed.has(member))
   const present = roster.filter(({ linked }) => linked).length
   const leader = roster[leaderOf(state.view, era.n)]
-  // While too few are here, or nothing was proposed, those who had nothing to vote for are not the ones that are missed.
+  // While too few are here, whoever is away is missed, even one whose signature for the block at hand came before it left: nothing goes on without
+  // them. And where nothing was proposed, those who had nothing to vote for are not the ones that are missed.
   const awaited = candidate === undefined && leader !== undefined && !leader.isThisMember ? [leader] : missing
-  const named = present < era.q ? missing.filter(({ linked }) => !linked) : awaited
+  const named = present < era.q ? roster.filter(({ linked }) => !linked) : awaited
   const why = named.map((entry) => `${entry.name} (${whereabouts(entry, height, nowMs)})`)
   const counted = isCertified ? 'commits' : 'votes'
   const what = state.quit === null ? counted : `${counted} (changing to view ${state.quit.view + 1})`

@@ -60,7 +60,6 @@ describe('four members under load', () => {
     await kill('east')
     await kill('west')
     const standstill = async () => (await north?.client.status())?.standstill
-    // A vote that the killed ones cast in their last moment may stand for the block at hand; it counts until the next change of view.
     const short = async (): Promise<boolean> => {
       const said = await standstill()
       return said !== undefined && said.votes < said.needed && said.missing.length === 2
