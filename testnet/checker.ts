@@ -43,6 +43,8 @@ export type CommitClaim = {
 /** What a member said of its last block with a commit certificate (agreement.md §7). */
 export type AssuranceClaim = {
   readonly member: string
+  /** Era in which the member was when it said so. */
+  readonly era: number
   readonly height: number
   readonly signers: readonly string[]
   readonly liarsTolerated: number
@@ -175,7 +177,8 @@ export class Checker {
     const before = this.#assurances.get(key)
     if (before !== undefined && before.liarsTolerated >= claim.liarsTolerated) return
     this.#assurances.set(key, claim)
-    if (this.#genesis === undefined) return
+    // The genesis knows the members of the first era; certificates of later ones are judged in the proofs, which lead from era to era.
+    if (this.#genesis === undefined || claim.era > 0) return
     const { members, parameters } = this.#genesis.memberSet
     const { n, q } = quorumSizes(members.length, parameters.percent)
     const known = new Set(claim.signers.filter((signer) => members.some(({ name }) => name === signer)))
@@ -259,8 +262,9 @@ export class Checker {
     await inParallel(spread(headers), async ({ height, hash }) => {
       const certificate = await witness.certificateAt?.(height)
       if (certificate === undefined) return
-      this.verified.certificates += 1
       const { kind, statement } = certificate
+      if (statement.era > 0) return
+      this.verified.certificates += 1
       const signers = signersOf(certificate, chainId, index)
       // A block without a certificate of its own is committed by a descendant's (agreement.md §4.2).
       const isOfChain = statement.height >= height && hashes.get(statement.height) === toHex(statement.hash)

@@ -127,9 +127,9 @@ export class Watcher {
         const status = await client.status().catch(() => undefined)
         if (status !== undefined) {
           this.seen.set(place.name, { status, atMs: performance.now() })
-          const { assurance } = status
+          const { assurance, era } = status
           if (assurance?.liarsTolerated !== undefined)
-            this.checker.assured({ ...assurance, liarsTolerated: assurance.liarsTolerated, member: place.name })
+            this.checker.assured({ ...assurance, era, liarsTolerated: assurance.liarsTolerated, member: place.name })
         }
       }
       await pause(LOOK_MS)

@@ -186,7 +186,7 @@ describe('against the genesis', () => {
   })
 
   it('assurances: more than the signers are worth, a stranger or too few signers, or a block that is gone → assurance-wrong', async () => {
-    const said = { member: 'north', height: 3, signers: ['Org 0', 'Org 1', 'Org 2'], liarsTolerated: 1 }
+    const said = { member: 'north', era: 0, height: 3, signers: ['Org 0', 'Org 1', 'Org 2'], liarsTolerated: 1 }
     const judgedOn = async (over: object): Promise<string[]> => {
       const checker = new Checker(genesis)
       checker.assured({ ...said, ...over })
@@ -194,6 +194,8 @@ describe('against the genesis', () => {
     }
     expect(await judgedOn({})).toEqual([])
     expect(await judgedOn({ liarsTolerated: 2 })).toEqual(['assurance-wrong'])
+    // Of whom a later era consists, the genesis does not know.
+    expect(await judgedOn({ era: 1, signers: ['Org 9'] })).toEqual([])
     expect(await judgedOn({ signers: ['Org 0', 'Org 1', 'Org 9'] })).toEqual(['assurance-wrong'])
     expect(await judgedOn({ signers: ['Org 0', 'Org 1'], liarsTolerated: 0 })).toEqual(['assurance-wrong'])
     expect(await judgedOn({ height: 6 })).toEqual(['assurance-wrong'])
