@@ -26,9 +26,10 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
+import type { NodeLog } from './log.ts'
 import { memberAddresses, sayWhere } from './membership.ts'
 import type { NetworkLimits } from './network/limits.ts'
-import type { MemberAddresses, Network, NetworkLog } from './network/network.ts'
+import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
@@ -40,9 +41,6 @@ import { requireSigningRecord, type SigningRecord, signingDirectory } from './st
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 import { althingVersion } from './version.ts'
-
-/** The logger that the parts of a node use; pino fits. */
-export type NodeLog = NetworkLog & { error(fields: object, message: string): void }
 
 /** What a member's daemon is made of. */
 export type MemberOptions = {

@@ -6,10 +6,8 @@ import type { StateReader } from '../protocol/kinds/kind.ts'
 import type { MemberSet, PublicKeyHex } from '../protocol/members.ts'
 import type { Seat } from './consensus/eras.ts'
 import type { LedgerEra } from './executor/era.ts'
-import type { MemberAddresses, NetworkLog } from './network/network.ts'
-
-/** What is logged on the way from era to era. */
-type MembershipLog = NetworkLog & { error(fields: object, message: string): void }
+import type { NodeLog } from './log.ts'
+import type { MemberAddresses } from './network/network.ts'
 
 /**
  * Where each other member listens: as configured under its name or key, or as it said when it joined. Peers that are configured by key and are no
@@ -34,7 +32,7 @@ export function memberAddresses(
 
 /** An operator is told where this node stands in an era that begins, loudly where it stands outside. */
 export function sayWhere(
-  log: MembershipLog,
+  log: NodeLog,
   own: PublicKeyHex,
   { era, memberSet }: LedgerEra,
   me: number,

@@ -2,29 +2,18 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { createDataDirectory } from '../../node/dataDirectory.ts'
 import { MemberNode } from '../../node/main.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { signTransaction } from '../../protocol/transaction.ts'
 import { apiSecret, genesisWith, memberSecret } from './genesis.ts'
+import { cleanUp, quiet, untilWithin } from './running.ts'
 
-const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 const genesisOf = (n: number): Genesis => genesisWith(n, { createdAt: Date.now(), deltaMs: 250, heartbeatMs: 500 })
 
-const cleanUp: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const task of cleanUp.splice(0).reverse()) await task()
-})
-
-async function until(what: string, holds: () => boolean, timeoutMs = 15_000): Promise<void> {
-  const end = Date.now() + timeoutMs
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
+const until = untilWithin(15_000)
 
 async function startMember(genesis: Genesis, i: number, folder: string, seeds: MemberNode[]): Promise<MemberNode> {
   const node = await MemberNode.start({

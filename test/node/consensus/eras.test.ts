@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createDataDirectory } from '../../../node/dataDirectory.ts'
 import { MemberNode } from '../../../node/main.ts'
 import { toHex } from '../../../protocol/bytes.ts'
@@ -14,20 +14,9 @@ import { KINDS } from '../../../protocol/kinds/table.ts'
 import { sign } from '../../../protocol/signature.ts'
 import { signTransaction } from '../../../protocol/transaction.ts'
 import { apiSecret, genesisWith, memberSecret } from '../genesis.ts'
+import { cleanUp, quiet, untilWithin } from '../running.ts'
 
-const quiet = { debug() {}, info() {}, warn() {}, error() {} }
-const cleanUp: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const task of cleanUp.splice(0).reverse()) await task()
-})
-
-async function until(what: string, holds: () => boolean, timeoutMs = 40_000): Promise<void> {
-  const end = Date.now() + timeoutMs
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
+const until = untilWithin(40_000)
 
 /** A consortium that goes on writing while it changes. */
 class Consortium {

@@ -7,6 +7,7 @@ import { sign } from '../../../protocol/signature.ts'
 import { decodeTransaction } from '../../../protocol/transaction.ts'
 import type { Code } from '../../../protocol/verdict.ts'
 import { CHAIN, Chain, key, secretKey } from '../../protocol/kinds/consortium.ts'
+import { HandClock } from './handClock.ts'
 
 /** Member 2 led view 1 and signed two blocks at (1, 0). */
 const equivocation = (height = 5): Evidence => {
@@ -20,26 +21,17 @@ const equivocation = (height = 5): Evidence => {
 
 /** Member `me` of a consortium whose clock is moved by hand. */
 class World {
-  now = 1_000
+  readonly clock = new HandClock(1_000)
   era = 0
   answer: Code = 'OK'
   readonly submitted: Uint8Array[] = []
-  readonly #timers: { readonly at: number; readonly run: () => void }[] = []
   readonly accusing: Accusing
 
   constructor(me: number) {
     this.accusing = new Accusing({
       chainId: CHAIN,
       secretKey: secretKey(me + 1),
-      clock: {
-        now: () => this.now,
-        monotonic: () => this.now,
-        after: (delayMs, run) => {
-          const timer = { at: this.now + delayMs, run }
-          this.#timers.push(timer)
-          return { cancel: () => void this.#timers.splice(this.#timers.indexOf(timer), 1) }
-        },
-      },
+      clock: this.clock,
       present: () => ({ era: this.era, me }),
       headerBytes: () => undefined,
       submit: async (encoded) => {
@@ -49,30 +41,13 @@ class World {
       log: { info() {}, warn() {} },
     })
   }
-
-  get timers(): number {
-    return this.#timers.length
-  }
-
-  async pass(ms: number): Promise<void> {
-    const until = this.now + ms
-    for (;;) {
-      const due = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0]
-      if (due === undefined) break
-      this.#timers.splice(this.#timers.indexOf(due), 1)
-      this.now = Math.max(this.now, due.at)
-      due.run()
-      for (let i = 0; i < 5; i++) await Promise.resolve()
-    }
-    this.now = until
-  }
 }
 
 describe('accusing', () => {
   it('the first member brings it at once, in a transaction that the ledger takes', async () => {
     const world = new World(0)
     world.accusing.found(0, equivocation())
-    await world.pass(0)
+    await world.clock.pass(0)
     expect(world.submitted).toHaveLength(1)
     const transaction = decodeTransaction(world.submitted[0] as Uint8Array)
     expect(new Chain().apply({ transaction: { ...transaction, validUntil: 10_060_000 }, signer: key(1) })).toBeNull()
@@ -82,24 +57,24 @@ describe('accusing', () => {
     const world = new World(2)
     world.answer = 'EVIDENCE_KNOWN'
     world.accusing.found(0, equivocation())
-    await world.pass(1_999)
+    await world.clock.pass(1_999)
     expect(world.submitted).toHaveLength(0)
-    await world.pass(60_000)
+    await world.clock.pass(60_000)
     expect(world.submitted).toHaveLength(1)
-    expect(world.timers).toBe(0)
+    expect(world.clock.timers).toBe(0)
   })
 
   it('a full pool → tried again, with one nonce, until it is recorded', async () => {
     const world = new World(0)
     world.answer = 'POOL_FULL'
     world.accusing.found(0, equivocation())
-    await world.pass(40_000)
+    await world.clock.pass(40_000)
     expect(world.submitted.length).toBeGreaterThan(1)
     expect(new Set(world.submitted.map((bytes) => toHex(decodeTransaction(bytes).nonce))).size).toBe(1)
     world.answer = 'EVIDENCE_KNOWN'
-    await world.pass(20_000)
+    await world.clock.pass(20_000)
     const count = world.submitted.length
-    await world.pass(3_600_000)
+    await world.clock.pass(3_600_000)
     expect(world.submitted).toHaveLength(count)
   })
 
@@ -108,21 +83,21 @@ describe('accusing', () => {
     world.accusing.found(0, equivocation())
     world.era = 1
     world.accusing.found(1, { kind: 'fork' } as Evidence)
-    await world.pass(60_000)
+    await world.clock.pass(60_000)
     expect(world.submitted).toHaveLength(0)
     const stranger = new World(-1)
     stranger.accusing.found(0, equivocation())
-    expect(stranger.timers).toBe(0)
+    expect(stranger.clock.timers).toBe(0)
   })
 
   it('a flood of it is bounded, and ends when the node stops', async () => {
     const world = new World(0)
     world.answer = 'POOL_FULL'
     for (let i = 0; i < 3 * EVIDENCE_WAITING_MAX; i++) world.accusing.found(0, equivocation(i + 1))
-    expect(world.timers).toBe(EVIDENCE_WAITING_MAX)
+    expect(world.clock.timers).toBe(EVIDENCE_WAITING_MAX)
     world.accusing.stop()
-    expect(world.timers).toBe(0)
-    await world.pass(60_000)
+    expect(world.clock.timers).toBe(0)
+    await world.clock.pass(60_000)
     expect(world.submitted).toHaveLength(0)
   })
 
@@ -130,8 +105,8 @@ describe('accusing', () => {
     const world = new World(0)
     world.answer = 'INTAKE_BUSY'
     world.accusing.found(0, equivocation())
-    await world.pass(24 * 3_600_000)
-    expect(world.timers).toBe(0)
+    await world.clock.pass(24 * 3_600_000)
+    expect(world.clock.timers).toBe(0)
     expect(world.submitted.length).toBeLessThan(100)
   })
 })

@@ -5,6 +5,7 @@ import { encodeAs, list, oneOf } from '../../../protocol/codec.ts'
 import { signTransaction, type Transaction } from '../../../protocol/transaction.ts'
 import type { Code } from '../../../protocol/verdict.ts'
 import { CHAIN_ID, NOW, secretKeyOf } from '../api/helper.ts'
+import { HandClock } from './handClock.ts'
 
 const TIMEOUT_MS = 800
 const answer = (codes: readonly Code[]): Uint8Array =>
@@ -12,7 +13,7 @@ const answer = (codes: readonly Code[]): Uint8Array =>
 
 /** A member whose leader is another one, under a clock that is moved by hand. */
 class World {
-  now = 0
+  readonly clock = new HandClock(0)
   view = 3
   isLeader = false
   codes: Code[] | Error = ['OK']
@@ -20,20 +21,11 @@ class World {
   readonly waiting = new Map<string, Transaction>()
   readonly handedOver: unknown[] = []
   readonly censored: number[] = []
-  readonly #timers: { at: number; run: () => void }[] = []
   readonly handing: Handing
 
   constructor() {
     const deps: HandingDependencies = {
-      clock: {
-        now: () => this.now,
-        monotonic: () => this.now,
-        after: (delayMs, run) => {
-          const timer = { at: this.now + delayMs, run }
-          this.#timers.push(timer)
-          return { cancel: () => void this.#timers.splice(this.#timers.indexOf(timer), 1) }
-        },
-      },
+      clock: this.clock,
       network: {
         serve() {},
         request: async (_peer, _name, piece) => {
@@ -56,19 +48,6 @@ class World {
     this.waiting.set(id, signTransaction(draft, CHAIN_ID, secretKeyOf(1)))
     this.handing.submitted(id)
   }
-
-  async pass(ms: number): Promise<void> {
-    const end = this.now + ms
-    for (;;) {
-      const next = this.#timers.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
-      if (next === undefined) break
-      this.#timers.splice(this.#timers.indexOf(next), 1)
-      this.now = next.at
-      next.run()
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    this.now = end
-  }
 }
 
 let world: World
@@ -78,10 +57,10 @@ describe('handing (agreement.md §4.4)', () => {
   it('handing: what waits for longer than a look → handed to the leader once in its view, and again in the next', async () => {
     world = new World()
     world.submit('a')
-    await world.pass(350)
+    await world.clock.pass(350)
     expect(world.handedOver).toHaveLength(1)
     world.view = 4
-    await world.pass(150)
+    await world.clock.pass(150)
     expect(world.handedOver).toHaveLength(2)
   })
 
@@ -89,44 +68,44 @@ describe('handing (agreement.md §4.4)', () => {
     world = new World()
     world.submit('a')
     world.handing.left('a')
-    await world.pass(400)
+    await world.clock.pass(400)
     world.isLeader = true
     world.submit('b')
-    await world.pass(400)
+    await world.clock.pass(400)
     expect(world.handedOver).toEqual([])
   })
 
   it('censorship: passed over for the timeout while one first seen more than that later went in → once', async () => {
     world = new World()
     world.submit('a')
-    await world.pass(300)
+    await world.clock.pass(300)
     const handedAt = 100
-    await world.pass(TIMEOUT_MS + 100)
+    await world.clock.pass(TIMEOUT_MS + 100)
     world.handing.included(3, handedAt + TIMEOUT_MS + 50)
     expect(world.censored).toEqual([3])
   })
 
   it.each([
     ['the other one was seen within the timeout', (w: World) => w.handing.included(3, 100 + TIMEOUT_MS)],
-    ['the block is of another view', (w: World) => w.handing.included(2, w.now)],
+    ['the block is of another view', (w: World) => w.handing.included(2, w.clock.now())],
     [
       'it would not apply any more',
       (w: World) => {
         w.valid = false
-        w.handing.included(3, w.now)
+        w.handing.included(3, w.clock.now())
       },
     ],
     [
       'it was included',
       (w: World) => {
         w.handing.left('a')
-        w.handing.included(3, w.now)
+        w.handing.included(3, w.clock.now())
       },
     ],
   ])('censorship: %s → nobody is accused', async (_, happens) => {
     world = new World()
     world.submit('a')
-    await world.pass(300 + TIMEOUT_MS + 200)
+    await world.clock.pass(300 + TIMEOUT_MS + 200)
     happens(world)
     expect(world.censored).toEqual([])
   })
@@ -138,9 +117,9 @@ describe('handing (agreement.md §4.4)', () => {
     world = new World()
     world.codes = codes
     world.submit('a')
-    await world.pass(300 + TIMEOUT_MS + 200)
+    await world.clock.pass(300 + TIMEOUT_MS + 200)
     expect(world.handedOver.length).toBeGreaterThan(3)
-    world.handing.included(3, world.now)
+    world.handing.included(3, world.clock.now())
     expect(world.censored).toEqual([])
   })
 })

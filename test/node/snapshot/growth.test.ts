@@ -2,26 +2,15 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { createDataDirectory } from '../../../node/dataDirectory.ts'
 import { MemberNode } from '../../../node/main.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import type { Genesis } from '../../../protocol/genesis.ts'
 import { genesisWith, memberSecret } from '../genesis.ts'
+import { cleanUp, quiet, untilWithin } from '../running.ts'
 
-const quiet = { debug() {}, info() {}, warn() {}, error() {} }
-const cleanUp: (() => Promise<unknown>)[] = []
-afterEach(async () => {
-  for (const task of cleanUp.splice(0).reverse()) await task()
-})
-
-async function until(what: string, holds: () => boolean, timeoutMs = 60_000): Promise<void> {
-  const end = Date.now() + timeoutMs
-  while (!holds()) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-}
+const until = untilWithin(60_000)
 
 async function start(
   genesis: Genesis,

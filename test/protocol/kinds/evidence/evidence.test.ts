@@ -234,15 +234,16 @@ describe('from the core to the ledger', () => {
     ...cast(member, 'vote', about(sealed, view, seq)),
   })
 
+  const conflicting: Evidence = {
+    kind: 'conflict',
+    member: 2,
+    first: voteOf(3, b2, 0, 1),
+    second: voteOf(3, a3, 0, 2),
+    headers: blocks,
+  }
+
   it('a conflict that the core found → its payload is taken', () => {
-    const found: Evidence = {
-      kind: 'conflict',
-      member: 2,
-      first: voteOf(3, b2, 0, 1),
-      second: voteOf(3, a3, 0, 2),
-      headers: blocks,
-    }
-    const payload = payloadOf(0, found, bytesOf) as EvidencePayload
+    const payload = payloadOf(0, conflicting, bytesOf) as EvidencePayload
     expect(new Chain().run('evidence', 1, payload)).toBeNull()
   })
 
@@ -284,14 +285,7 @@ describe('from the core to the ledger', () => {
   })
 
   it('a header that is not at hand → nothing to show yet; a fork is evidence against nobody', () => {
-    const found: Evidence = {
-      kind: 'conflict',
-      member: 2,
-      first: voteOf(3, b2, 0, 1),
-      second: voteOf(3, a3, 0, 2),
-      headers: blocks,
-    }
-    expect(payloadOf(0, found, () => undefined)).toBeUndefined()
+    expect(payloadOf(0, conflicting, () => undefined)).toBeUndefined()
     const both = { ...slot(a2, 0, 0), kind: 'commit' as const, signatures: new Map<number, Uint8Array>() }
     expect(payloadOf(0, { kind: 'fork', era: 0, first: both, second: both } as Evidence, bytesOf)).toBeUndefined()
   })
