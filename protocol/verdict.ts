@@ -211,6 +211,30 @@ export const VERDICTS = {
   ),
   REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
 
+  // Signed readings (reading.ts), judged where they come in: at a gateway, or by whoever checks a batch.
+  READING_MALFORMED: reject(
+    0,
+    400,
+    'Not a signed reading: no SenML pack (RFC 8428) with absolute times, or too large. The message names the place.',
+  ),
+  READING_SIGNATURE: reject(
+    0,
+    400,
+    'The signature of a reading recovers to no key. It is 65 bytes over SHA3-256(tag, chain id, bytes of the pack), with low S.',
+  ),
+  READING_SENSOR: ignore(
+    0,
+    403,
+    'The reading was signed by a key that this gateway does not know, or was altered on its way (which looks the same). ' +
+      'Name the sensor in rtu.sensors.',
+  ),
+  READING_DUPLICATE: ignore(0, 409, 'The gateway holds this reading already. Nothing is to be done.'),
+  READING_FULL: ignore(
+    0,
+    507,
+    'The gateway has no room for more readings. Take archived batches out of its folder, or give it more (rtu.readings_mb).',
+  ),
+
   // Snapshots that a member offers to one who joins.
   SNAPSHOT_INVALID: reject(
     100,

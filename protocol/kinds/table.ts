@@ -9,6 +9,7 @@ import { governanceApprove, governancePropose } from './governance/governance.ts
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
 import { trustScore } from './trust/score.ts'
 
@@ -22,6 +23,7 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceUpdate,
   deviceRetire,
   deviceReport,
+  readingBatch,
   trustScore,
   accessBlacklist,
   accessReinstate,
