@@ -19,6 +19,7 @@ import { registerInspect } from './inspect.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
+import { registerReading } from './reading.ts'
 import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
@@ -49,6 +50,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerReading,
   registerMember,
   registerParam,
   registerProposal,

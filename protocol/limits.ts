@@ -44,8 +44,8 @@ export const LIMITS = {
   stateEntriesMax: 4_000_000,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
-  /** A signed reading's SenML pack, bytes, and its records. Beyond: READING_MALFORMED. */
-  readingBytesMax: 4096,
+  /** A signed reading's SenML pack, UTF-16 units, and its records. Beyond: READING_MALFORMED. */
+  readingCharactersMax: 4096,
   readingRecordsMax: 64,
   /** Name of a measurement, base name included (RFC 8428 §4.5.1 sets no bound). */
   readingNameCharactersMax: 256,

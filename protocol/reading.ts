@@ -1,21 +1,22 @@
 /**
  * Signed readings (ledger.md §2, `reading.batch`): a SenML pack with the signature of the sensor or gateway that made it; many of them make a
  * batch, whose root is what the chain holds. The readings themselves stay off the chain.
- * Invariants: what is signed are the bytes of the pack as they arrived, never encoded again; the leaf of a reading covers its signature
+ * Invariants: what is signed is the text of the pack as it arrived, never encoded again; the leaf of a reading covers its signature
  * too, so that two readings with one text are two leaves; nothing throws on what a sensor sent.
  */
+import { utf8ToBytes } from '@noble/hashes/utils.js'
 import { fromHex, toHex } from './bytes.ts'
-import { bytes, encodeAs, integer, record, type TypeOf } from './codec.ts'
+import { bytes, encodeAs, integer, record, type TypeOf, text } from './codec.ts'
 import { sha3 } from './crypto.ts'
 import { LIMITS } from './limits.ts'
-import { inclusionProof, leafHash, merkleRoot, verifyInclusion } from './merkle.ts'
+import { inclusionProof, merkleRoot, verifyInclusion } from './merkle.ts'
 import { resolveSenml, type SenmlRecord } from './senml.ts'
 import { addressOf, recover, SIGNATURE_BYTES, sign } from './signature.ts'
 import type { Code } from './verdict.ts'
 
-/** A reading as it travels: the pack's bytes (UTF-8 JSON) and the 65-byte signature over them. */
+/** A reading as it travels: the pack's text (JSON) and the 65-byte signature over its UTF-8 bytes. */
 export type SignedReading = TypeOf<typeof readingCodec>
-const readingCodec = record({ pack: bytes(1, LIMITS.readingBytesMax), signature: bytes(SIGNATURE_BYTES) })
+const readingCodec = record({ pack: text(LIMITS.readingCharactersMax, { min: 1 }), signature: bytes(SIGNATURE_BYTES) })
 
 /** A reading whose signature was recovered: who signed, and what it says. */
 export type VerifiedReading = {
@@ -38,16 +39,14 @@ export const batchCodec = record({
 })
 
 const SIGNATURE_HEX = new RegExp(`^[0-9a-f]{${2 * SIGNATURE_BYTES}}$`)
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Signs a pack on the chain `chainId` (32 bytes). Throws `RangeError` on one that `verifyReading` would refuse. */
 export function signReading(pack: string, chainId: Uint8Array, secretKey: Uint8Array): SignedReading {
   const resolved = resolveSenml(pack)
   if (!resolved.ok) throw new RangeError(`no reading: ${resolved.problem}`)
-  const data = new TextEncoder().encode(pack)
-  if (data.length > LIMITS.readingBytesMax)
-    throw new RangeError(`no reading: longer than ${LIMITS.readingBytesMax} bytes`)
-  return { pack: data, signature: sign('reading', chainId, data, secretKey) }
+  if (pack.length > LIMITS.readingCharactersMax)
+    throw new RangeError(`no reading: longer than ${LIMITS.readingCharactersMax} characters`)
+  return { pack, signature: sign('reading', chainId, utf8ToBytes(pack), secretKey) }
 }
 
 /** Who signed a reading and what it says; READING_MALFORMED (`problem` says why), READING_SIGNATURE. */
@@ -57,22 +56,16 @@ export function verifyReading(
 ):
   | { readonly ok: true; readonly verified: VerifiedReading }
   | { readonly ok: false; readonly code: Code; readonly problem: string } {
-  let text: string
-  try {
-    text = utf8.decode(reading.pack)
-  } catch {
-    return { ok: false, code: 'READING_MALFORMED', problem: 'not UTF-8' }
-  }
-  const resolved = resolveSenml(text)
+  const resolved = resolveSenml(reading.pack)
   if (!resolved.ok) return { ok: false, code: 'READING_MALFORMED', problem: resolved.problem }
-  const key = recover('reading', chainId, reading.pack, reading.signature)
+  const key = recover('reading', chainId, utf8ToBytes(reading.pack), reading.signature)
   if (key === undefined) return { ok: false, code: 'READING_SIGNATURE', problem: 'the signature recovers to no key' }
   return { ok: true, verified: { reading, sensor: toHex(addressOf(key)), records: resolved.records } }
 }
 
 /** One line of text for a reading: a JSON object with the pack as text and the signature in hexadecimal. */
 export const renderReading = ({ pack, signature }: SignedReading): string =>
-  JSON.stringify({ senml: utf8.decode(pack), signature: toHex(signature) })
+  JSON.stringify({ senml: pack, signature: toHex(signature) })
 
 /** The reading of such a line, or what is wrong with it: a clause for people. Fields beside these two are refused. */
 export function parseReading(
@@ -80,7 +73,7 @@ export function parseReading(
 ): { readonly ok: true; readonly reading: SignedReading } | { readonly ok: false; readonly problem: string } {
   const no = (problem: string) => ({ ok: false, problem }) as const
   // A pack in JSON within JSON: at most six characters for one.
-  if (line.length > 6 * LIMITS.readingBytesMax + 256) return no('too long')
+  if (line.length > 6 * LIMITS.readingCharactersMax + 256) return no('too long')
   let json: unknown
   try {
     json = JSON.parse(line)
@@ -93,18 +86,14 @@ export function parseReading(
     return no('not an object with senml and signature as text')
   if (Object.keys(others).length > 0) return no('fields beside senml and signature')
   if (/\p{Surrogate}/u.test(senml)) return no('senml: text with a lone surrogate')
-  const pack = new TextEncoder().encode(senml)
-  if (pack.length === 0 || pack.length > LIMITS.readingBytesMax)
-    return no(`senml: not 1 to ${LIMITS.readingBytesMax} bytes`)
+  if (senml.length === 0 || senml.length > LIMITS.readingCharactersMax)
+    return no(`senml: not 1 to ${LIMITS.readingCharactersMax} characters`)
   if (!SIGNATURE_HEX.test(signature)) return no(`signature: not ${SIGNATURE_BYTES} bytes in lower-case hexadecimal`)
-  return { ok: true, reading: { pack, signature: fromHex(signature) } }
+  return { ok: true, reading: { pack: senml, signature: fromHex(signature) } }
 }
 
 /** Data of a reading's leaf. */
 export const readingLeaf = (reading: SignedReading): Uint8Array => encodeAs(readingCodec, reading)
-/** Hash of that leaf. */
-export const readingLeafHash = (reading: SignedReading): Uint8Array => leafHash(sha3, readingLeaf(reading))
-
 /** The batch over verified readings, in their order. Throws `RangeError` on none, or too many. */
 export function batchOf(readings: readonly VerifiedReading[]): Batch {
   if (readings.length === 0 || readings.length > LIMITS.batchReadingsMax)

@@ -100,15 +100,15 @@ function resolve(entry: Fields, base: Base, where: string, receivedAt: number | 
     name,
     unit,
     time: timeOf(entry, base, where, receivedAt),
-    value: valueOf(entry, present[0], base, where),
-    sum: sumOf(entry, base, where),
+    value: measuredOf(entry, present[0], base, where),
+    sum: summedOf(entry, base, where),
   }
 }
 
 /** Whether a record has a field of its own beside base values. */
 const hasOwn = (entry: Fields): boolean => ['n', 'u', 't', 'ut'].some((name) => entry[name] !== undefined)
 
-function valueOf(
+function measuredOf(
   entry: Fields,
   name: (typeof VALUES)[number] | undefined,
   base: Base,
@@ -122,7 +122,7 @@ function valueOf(
   return name === 'vd' && !BASE64URL.test(text) ? refuse(`${where}: vd is not base64url`) : text
 }
 
-const sumOf = (entry: Fields, base: Base, where: string): number | undefined =>
+const summedOf = (entry: Fields, base: Base, where: string): number | undefined =>
   entry['s'] === undefined ? undefined : finite(numberOf(entry, 's', where) + base.bs, where)
 
 function timeOf(entry: Fields, base: Base, where: string, receivedAt: number | undefined): number {
@@ -136,7 +136,8 @@ function timeOf(entry: Fields, base: Base, where: string, receivedAt: number | u
 
 function textOf(entry: Fields, name: string, where: string): string {
   const value = entry[name]
-  if (typeof value !== 'string' || value.length > LIMITS.readingBytesMax) return refuse(`${where}: ${name} is not text`)
+  if (typeof value !== 'string' || value.length > LIMITS.readingCharactersMax)
+    return refuse(`${where}: ${name} is not text`)
   return value
 }
 

@@ -222,6 +222,11 @@ export const VERDICTS = {
     400,
     'The signature of a reading recovers to no key. It is 65 bytes over SHA3-256(tag, chain id, bytes of the pack), with low S.',
   ),
+  READING_BATCH: reject(
+    0,
+    422,
+    'The reading is not the one at this place of the anchored batch: it, its signature or its place was altered. Ask for the original.',
+  ),
   READING_SENSOR: ignore(
     0,
     403,
