@@ -316,7 +316,7 @@ export const VERDICTS = {
   LIGHT_NOT_A_REPORT: reject(
     20,
     422,
-    'A device hands in reports about itself (device.report) and nothing else. Submit this through the API.',
+    'A device hands in reports about itself (device.report), batches of readings (reading.batch) and nothing else. Submit this through the API.',
   ),
   LIGHT_FOREIGN_REPORT: reject(
     20,

@@ -1,6 +1,7 @@
 /**
  * RTU, stage 5: from the outbox to the members, until the chain is proved to hold each report.
- * Invariants: members are tried in turn, for a batch of readings two at once; one that says no for good does not decide alone, all that are configured have to, and is not asked
+ * Invariants: members are tried in turn, for a batch of readings two at once; one that says no for good does not decide alone, all that are
+ * configured have to, and is not asked
  * again; one that says "taken" is believed only once a receipt proves it, and another is asked next; proofs are checked against the genesis.
  */
 import { toHex } from '../../protocol/bytes.ts'
@@ -12,7 +13,7 @@ import { QUESTIONS } from '../light/messages.ts'
 import type { NetworkLog } from '../network/network.ts'
 import { Alarm, withJitter } from './alarm.ts'
 import type { Headers } from './headers.ts'
-import type { Members } from './members.ts'
+import type { MemberName, Members } from './members.ts'
 import type { Carrier, Outbox, Settlement, SubmitOutcome } from './outbox.ts'
 import { checkProof, provesTransaction } from './proofs.ts'
 

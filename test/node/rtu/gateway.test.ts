@@ -82,5 +82,5 @@ describe('a gateway and its members', () => {
     expect(bad.stdout).toMatch(/FALSE {2}The reading stands in that batch, unaltered\.\n.*\(READING_BATCH\)/)
     const forged = write('forged.jsonl', readFileSync(readings, 'utf8').replace('\\"v\\":4', '\\"v\\":5'))
     expect((await run('reading', 'verify', forged, '--batch', batch)).code).toBe(2)
-  })
+  }, 120_000)
 })
