@@ -11,6 +11,7 @@ import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
 import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
+import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
 // Method parameters are compared both ways, so kinds of different payloads stand in one list; only `apply` after its own `payload` is called.
@@ -25,6 +26,7 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceReport,
   readingBatch,
   trustScore,
+  trustOpinion,
   accessBlacklist,
   accessReinstate,
   evidence,
