@@ -24,6 +24,7 @@ import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
+import { registerStix } from './stix.ts'
 import { registerTestnet } from './testnet.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
@@ -51,6 +52,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerKv,
   registerProof,
   registerReading,
+  registerStix,
   registerMember,
   registerParam,
   registerProposal,

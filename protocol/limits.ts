@@ -48,6 +48,8 @@ export const LIMITS = {
   opinionAheadMsMax: 60_000,
   /** Opinions in one `trust.opinion`. More: another transaction. */
   opinionsMax: 64,
+  /** A STIX bundle in a transaction, bytes; a larger one is anchored by its hash alone. */
+  stixBundleBytesMax: 48 * 1024,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
   /** A signed reading's SenML pack, UTF-16 units, and its records. Beyond: READING_MALFORMED. */

@@ -234,6 +234,28 @@ export const VERDICTS = {
   ),
   REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
 
+  // STIX bundles.
+  STIX_HEIGHT: ignore(
+    0,
+    422,
+    'The bundle is about a block that is not below the one that would hold it. Wait for that block.',
+  ),
+  STIX_HASH: reject(
+    20,
+    422,
+    'The hash is not that of the bundle beside it. Hash the canonical text (RFC 8785) with SHA3-256.',
+  ),
+  STIX_KNOWN: ignore(
+    0,
+    409,
+    'That hash is anchored for that block, or this member has anchored another. Nothing is to be done.',
+  ),
+  STIX_OTHER: ignore(
+    1,
+    422,
+    'A member gossips a bundle that is not the one that its block gives. Compare the versions of both.',
+  ),
+
   // Signed readings (reading.ts), judged where they come in: at a gateway, or by whoever checks a batch.
   READING_MALFORMED: reject(
     0,

@@ -11,6 +11,7 @@ import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
 import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
+import { stixBundleKind } from './stix/bundle.ts'
 import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
@@ -32,6 +33,7 @@ const ROWS: readonly Kind<unknown>[] = [
   evidence,
   governancePropose,
   governanceApprove,
+  stixBundleKind,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */
