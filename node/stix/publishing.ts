@@ -1,6 +1,6 @@
 /**
- * STIX bundles are gossiped between members and anchored by their hash (`stix.bundle`), by the member whose turn it is; the next one does it where that
- * one does not. Stage: **ledger** → pool.
+ * STIX bundles are gossiped between members and anchored by their hash (`stix.bundle`), by the member whose turn it is; the next one does it
+ * where that one does not. Stage: **ledger** → pool.
  * Invariants: bounded in bundles and attempts; what a member gossips is compared with what its block gives here, to the byte, so that no bundle is
  * believed; nothing is anchored while catching up, since others did then.
  */

@@ -51,8 +51,8 @@ export function stixRoutes(server: Server, { dependencies }: RouteContext): void
         operationId: 'getStixBundle',
         summary: 'The STIX 2.1 bundle of what a block says of devices',
         description:
-          'This node makes it from the block, in its canonical text, so that its SHA3-256 is the hash on the chain. `STIX_NONE` where the block says ' +
-          'nothing of devices.',
+          'This node makes it from the block, in its canonical text, so that its SHA3-256 is the hash on the chain. ' +
+          '`STIX_NONE` where the block says nothing of devices.',
         params: Type.Object({
           height: Type.String({
             pattern: '^[1-9][0-9]{0,14}$',
@@ -78,7 +78,8 @@ export function stixRoutes(server: Server, { dependencies }: RouteContext): void
       if (bundle === 'unknown') throw new ApiRefusal('BLOCK_UNKNOWN')
       if (bundle === 'pruned') throw new ApiRefusal('PRUNED')
       if (bundle === 'none') throw new ApiRefusal('STIX_NONE')
-      return reply.type(STIX_TYPE).send(bundle.text)
+      // As bytes: of text, Fastify would write the type anew, with a charset that clients of STIX do not know.
+      return reply.header('content-type', STIX_TYPE).send(Buffer.from(bundle.text))
     },
   )
 }
