@@ -33,7 +33,10 @@ describe('bundles of members', () => {
     const second = await Member.start(genesis, 1, [first])
     introduce(first, second)
     await first.register(1)
-    await first.commit(signed(genesis, 'device.report', finding, Uint8Array.from(deviceSecret(1))))
+    // The registration is on disk a moment before what comes next is judged by it.
+    const report = signed(genesis, 'device.report', finding, Uint8Array.from(deviceSecret(1)))
+    await expect.poll(() => first.node.intake.submit([report.bytes])).toEqual(['OK'])
+    await until(() => first.node.executor.reads.transaction(report.id) !== undefined, 'committed')
     const height = first.node.executor.head.height
     const claimsOf = ({ node }: Member, at: number): readonly BundleClaim[] =>
       readClaims({ get: (key) => node.executor.reads.state(key)?.value }, at)
