@@ -41,6 +41,7 @@ import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
 import type { LedgerReads } from '../executor/reads.ts'
 import type { Pool } from '../pool/pool.ts'
+import { trustQueries } from './trustQueries.ts'
 
 /** The reading half of `ApiDependencies`. */
 export type LedgerQueries = Pick<
@@ -60,6 +61,8 @@ export type LedgerQueries = Pick<
   | 'device'
   | 'devices'
   | 'deviceEvents'
+  | 'deviceTrust'
+  | 'trustHistory'
   | 'transactionProof'
   | 'stateProof'
 >
@@ -86,7 +89,7 @@ export function ledgerQueries(
   const { reads } = executor
   const chainId = chainIdOf(genesis)
   const state: StateReader = { get: (key) => reads.state(key)?.value }
-  const devices = deviceQueries(reads, state)
+  const devices = { ...deviceQueries(reads, state), ...trustQueries(executor, state) }
   const bodyAt = async (height: number): Promise<readonly Uint8Array[] | undefined> => {
     const body = await reads.body(height)
     const transactions = body === undefined ? undefined : decodeBody(body)
