@@ -13,6 +13,7 @@ import type {
   CommittedBlock,
   CommittedCertificate,
   DeviceSnapshot,
+  DeviceTrust,
   KnownTransaction,
   Offence,
   OpenProposal,
@@ -91,6 +92,26 @@ export function deviceView({ id, device, trust, blacklist, reinstatement, report
     reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
     reports: reports === undefined ? null : jsonOf(reports),
     ...(events === undefined ? {} : { events: jsonOf(events) }),
+  }
+}
+
+/** The trust in a device: how it stands, the rule, every opinion, and why the device is or was cut off. */
+export function trustView({ device, trust, parameters, opinions, blacklist, reinstatement }: DeviceTrust): object {
+  const { trustThresholdPpm, trustPatience, trustMinRaters, trustFreshnessMs } = parameters
+  return {
+    ...(jsonOf(trust) as object),
+    status: device.status,
+    mode: device.mode,
+    segment: device.segment,
+    rule: {
+      thresholdPpm: trustThresholdPpm,
+      patience: trustPatience,
+      minRaters: trustMinRaters,
+      freshnessMs: trustFreshnessMs,
+    },
+    opinions: jsonOf(opinions),
+    blacklist: blacklist === undefined ? null : jsonOf(blacklist),
+    reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
   }
 }
 

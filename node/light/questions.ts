@@ -11,6 +11,7 @@ import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/a
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
 import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Proof, renderProof } from '../../protocol/proof.ts'
@@ -115,11 +116,13 @@ export class Questions {
   }
 }
 
-/** Own record; trust, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
+const OPEN_KEYS = [trustStateKey, opinionsStateKey, blacklistStateKey, reinstatementStateKey]
+
+/** Own record; trust, opinions, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
 function mayRead(peer: PublicKeyHex, key: string): boolean {
   if (key === deviceStateKey(deviceIdOf(peer))) return true
   const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
-  return id !== undefined && [trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)
+  return id !== undefined && OPEN_KEYS.some((keyOf) => keyOf(id) === key)
 }
 
 function utf8(data: Uint8Array): string | undefined {

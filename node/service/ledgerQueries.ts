@@ -43,6 +43,7 @@ import type { Executor } from '../executor/executor.ts'
 import type { LedgerReads } from '../executor/reads.ts'
 import type { Pool } from '../pool/pool.ts'
 import { Bundles } from '../stix/bundles.ts'
+import { trustQueries } from './trustQueries.ts'
 
 /** The reading half of `ApiDependencies`. */
 export type LedgerQueries = Pick<
@@ -62,6 +63,8 @@ export type LedgerQueries = Pick<
   | 'device'
   | 'devices'
   | 'deviceEvents'
+  | 'deviceTrust'
+  | 'trustHistory'
   | 'transactionProof'
   | 'stateProof'
   | 'stixBundle'
@@ -91,7 +94,7 @@ export function ledgerQueries(
   const chainId = chainIdOf(genesis)
   const state: StateReader = { get: (key) => reads.state(key)?.value }
   const bundles = new Bundles({ chainId, reads, network: genesis.network, createdAt: genesis.createdAt })
-  const devices = deviceQueries(reads, state)
+  const devices = { ...deviceQueries(reads, state), ...trustQueries(executor, state) }
   const bodyAt = async (height: number): Promise<readonly Uint8Array[] | undefined> => {
     const body = await reads.body(height)
     const transactions = body === undefined ? undefined : decodeBody(body)

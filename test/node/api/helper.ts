@@ -7,6 +7,7 @@ import type {
   ApiDependencies,
   DeviceEvent,
   DeviceSnapshot,
+  DeviceTrust,
   Fate,
   FeedEvent,
   HealthCheck,
@@ -22,7 +23,7 @@ import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
 import { CborError } from '../../../protocol/cbor.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { kvStateKey } from '../../../protocol/kinds/kv/kv.ts'
-import { startingTrust } from '../../../protocol/kinds/trust/record.ts'
+import { startingTrust, type TrustPoint } from '../../../protocol/kinds/trust/record.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import type { StateEntry } from '../../../protocol/state/entry.ts'
 import { decodeTransaction, signerOf, type Transaction } from '../../../protocol/transaction.ts'
@@ -218,6 +219,17 @@ export class FakeNode implements ApiDependencies {
       .filter((event) => category === undefined || event.category === category)
       .filter(({ sequence }) => before === undefined || sequence < before)
       .sort((a, b) => b.sequence - a.sequence)
+      .slice(0, limit)
+  }
+  readonly trusts = new Map<string, DeviceTrust>()
+  readonly points: TrustPoint[] = []
+  async deviceTrust(id: string) {
+    return this.trusts.get(id)
+  }
+  async trustHistory(_id: string, { before, limit }: { before: number | undefined; limit: number }) {
+    return this.points
+      .filter(({ sequence }) => before === undefined || sequence < before)
+      .toReversed()
       .slice(0, limit)
   }
   async *backup(): AsyncIterable<Uint8Array> {
