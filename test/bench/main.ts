@@ -73,7 +73,8 @@ async function bench(mode: 'whole' | 'quick'): Promise<number> {
 
     const missing = Object.values(check.missing).reduce((sum, count) => sum + count, 0)
     const mib = (bytes: number): number => bytes / 2 ** 20
-    const [, , middle, , last] = full.memory as readonly [Memory, Memory, Memory, Memory, Memory]
+    const last = full.memory.at(-1) as Memory
+    const middle = full.memory.at(2) as Memory
     const megabytes = (part: keyof Memory): string => full.memory.map((one) => Math.round(mib(one[part]))).join(', ')
     const figures: Figure[] = [
       { name: 'sustained throughput', value: full.perSecond, unit: 'tx/s', aim: '3500 on 2 cores' },
