@@ -162,7 +162,7 @@ export const VERDICTS = {
   GOVERNANCE_UNKNOWN: ignore(
     0,
     404,
-    'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
+    'No such proposal is open: it never was, it was withdrawn, or the era for which it was made is over. Look at the list of proposals.',
   ),
   GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
   EVIDENCE_ERA: ignore(
@@ -182,6 +182,11 @@ export const VERDICTS = {
     'An honest member could have signed both. Compare it with agreement.md §7 and show the headers that make it a conflict.',
   ),
   GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
+  GOVERNANCE_FOREIGN: ignore(
+    1,
+    403,
+    'Another member proposed this, and only that one takes it back. Do not approve it.',
+  ),
   GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
   MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),
   MEMBER_UNKNOWN: ignore(0, 404, 'No member has this key. Look at the list of members.'),

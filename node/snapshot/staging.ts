@@ -123,6 +123,7 @@ export class Staging {
     const operations = blockOperations({
       ...block,
       header,
+      committedBy: this.#snapshot.sealed.header.height,
       treeRoots: treeRoots(block.transactionIds),
       historyNodes: nodes,
       stateChanges: [],

@@ -56,6 +56,11 @@ export const META = {
   prunedBelow: 'prunedBelow',
   /** height (8 bytes) of the lowest block held, where the ledger began with a snapshot; absent where it is 1. */
   firstHeight: 'firstHeight',
+  /**
+   * height (8 bytes) of the block whose certificate commits the last block that was written without one of its own: above `committedHeight`, the
+   * node ended in between, and the others have it.
+   */
+  committedBy: 'committedBy',
   /** Empty: the indexes are being written anew (rebuild.ts); until that is done this is no ledger. */
   rebuilding: 'rebuilding',
   /** Manifest of the snapshot that is being fetched; only in a ledger that is being joined. */

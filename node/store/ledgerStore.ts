@@ -24,7 +24,7 @@ import {
   STORE_FORMAT_VERSION,
   textKey,
 } from './buckets.ts'
-import { type CheckRules, checkLedger } from './check.ts'
+import { awaitedHeight, type CheckRules, checkLedger } from './check.ts'
 import { systemDisk } from './disk.ts'
 import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
 import { storeError } from './level.ts'
@@ -140,6 +140,15 @@ export class LedgerStore {
   /** Height of the lowest block whose body is held; one above the committed height where there is none. */
   get firstBody(): number {
     return Math.max(this.#firstHeight, this.#prunedBelow)
+  }
+
+  /**
+   * Height of the block whose certificate commits the head, where the node ended between the two; undefined where the head has a certificate of
+   * its own, or where that was lost.
+   */
+  get awaitedHeight(): number | undefined {
+    if (this.certificate(this.#committedHeight) !== undefined) return undefined
+    return awaitedHeight(this.#store, this.#committedHeight)
   }
 
   /** The failed write after which nothing more is written, if there was one. */

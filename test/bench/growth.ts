@@ -114,6 +114,7 @@ class Maker {
       header,
       body,
       certificate: certify(header),
+      committedBy: header.header.height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,
