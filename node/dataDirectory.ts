@@ -11,6 +11,7 @@ import type { Clock } from './clock.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
+import { certificateProblems } from './executor/eraLinks.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import { stateRootOf } from './executor/opening.ts'
 import type { NetworkLog } from './network/network.ts'
@@ -77,6 +78,7 @@ export async function checkDataDirectory(
       },
       stateRootOf,
     })
+    problems.push(...certificateProblems(ledger, genesis))
     return { height: ledger.committedHeight, awaited: ledger.awaitedHeight ?? null, problems }
   } finally {
     await store.close()

@@ -234,9 +234,8 @@ export class MemberNode {
         { ...options.ledger, snapshotsDirectory: snapshotsDirectory(dataDirectory) },
         {
           ...{ ledger, executor, network, clock, pace, disk, chainId, log, fatal: options.fatal },
-          // A chain in a later era is replayed: a snapshot does not bring what its eras began with.
-          memberSet: genesis.memberSet,
-          memberSetOf: ({ header }) => (header.era === 0 ? genesis.memberSet : undefined),
+          genesis,
+          sources: () => eras.present.blocks.sources(),
           hasRoom: () => ledger.hasRoom(),
           openStaging: (anew) => openStaging(disk, dataDirectory, anew),
           settle: () => settleStaging(disk, dataDirectory),

@@ -16,6 +16,7 @@ import {
   decodePosition,
   deviceEventPrefix,
   encodePosition,
+  eraKey,
   hashKey,
   heightKey,
   historyKey,
@@ -271,6 +272,12 @@ export class LedgerStore {
       const name = Buffer.from(key.subarray(categoryAt + 1, end)).toString('utf8')
       yield { ...decodePosition(key, end), category: name, transactionId }
     }
+  }
+
+  /** Height of the last block of `era`, where that stands before the snapshot with which this ledger began. */
+  eraEndBefore(era: number): number | undefined {
+    const value = this.#store.getSync(eraKey(era))
+    return value === undefined ? undefined : decodeHeight(value)
   }
 
   /** Encoding of the member set with `hash`. */

@@ -171,6 +171,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     disk: systemDisk,
+    eraLinks: () => [],
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })
