@@ -61,7 +61,10 @@ export function statusText(answer: unknown): string {
         `committed after ${ms(latency?.['p50Ms'])} (p50), ${ms(latency?.['p99Ms'])} (p99)`,
     ],
     ['devices', `${cell(devices?.['connected'])} connected`],
-    ['evidence', cell(status['evidence'])],
+    [
+      'evidence',
+      `${cell(status['evidence'])} found here, ${cell(fields(status['offences'])['recorded'])} on the chain`,
+    ],
   ]
   const width = Math.max(...lines.map(([name]) => name.length))
   const parts = [lines.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n'), membersText(status)]

@@ -342,8 +342,8 @@ export class MemberNode {
     })
     const accusing = new Accusing({
       ...{ clock, chainId, log },
-      secretKey: options.secretKey,
-      present: () => ({ era: eras.present.ledger.era, me: eras.present.me }),
+      ...{ secretKey: options.secretKey, kept: record.evidence, fatal: options.fatal },
+      me: () => eras.present.me,
       headerBytes: (hash) =>
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
@@ -392,6 +392,7 @@ export class MemberNode {
     await eras.present.blocks.restore()
     await network.start()
     eras.start()
+    await accusing.resume()
     // What was voted for before is served and known again, as if it had just arrived.
     for (const { frame } of await record.blocks.stored())
       if (frame !== undefined) eras.present.driver.receiveGossiped(frame)

@@ -9,8 +9,11 @@ import { round } from './figures.ts'
 import type { Observed } from './observed.ts'
 import { standstillOf } from './standstill.ts'
 
+/** What the chain has recorded against members: how often, and whom, by name or key. */
+export type Recorded = { readonly count: number; readonly members: readonly string[] }
+
 /** The status of a node. Times ms since 1970-01-01T00:00Z, spans ms. */
-export function statusOf(observed: Observed): JsonObject {
+export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
   const { node, roster, figures, nowMs, monotonicMs } = observed
   const { state } = node.driver
   const { era, view, phase, highest } = state
@@ -82,6 +85,11 @@ export function statusOf(observed: Observed): JsonObject {
     latency: figures.latency(),
     devices: { connected: node.network.peers().filter(({ role }) => role === 'device').length },
     evidence: node.evidence.length,
-    warnings: observed.warnings(),
+    offences: { recorded: recorded.count, members: [...recorded.members] },
+    warnings: [...observed.warnings(), ...(recorded.count === 0 ? [] : [offencesSentence(recorded)])],
   }
 }
+
+const offencesSentence = ({ count, members }: Recorded): string =>
+  `The chain has recorded evidence against ${members.join(', ')} (${count} ${count === 1 ? 'offence' : 'offences'}): \`althing member evidence\` ` +
+  'shows it; what follows is decided by the members.'

@@ -19,8 +19,6 @@ import {
   type Change,
   changeCodec,
   consentBytes,
-  ERA_STATE_KEY,
-  encodeEra,
   memberNow,
   type ProposalRecord,
   proposalStateKey,
@@ -28,6 +26,7 @@ import {
   readProposal,
   readSuccession,
   writeAddresses,
+  writeNextEra,
   writeOpen,
   writeProposal,
   writeSuccession,
@@ -184,5 +183,5 @@ function complete(
     writeAddresses(state, key, change.addresses)
     writeSuccession(state, key, [...(readSuccession(state, old)?.former ?? []), old])
   }
-  state.put(ERA_STATE_KEY, encodeEra({ era: era + 1, height, memberSet, proposal }))
+  writeNextEra(state, { era: era + 1, height, memberSet, proposal })
 }
