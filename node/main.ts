@@ -27,12 +27,13 @@ import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
 import type { NodeLog } from './log.ts'
-import { memberAddresses, sayWhere } from './membership.ts'
+import { lastSeat, memberAddresses, sayWhere } from './membership.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
+import { type Removal, RemovalWatch } from './removal.ts'
 import { Roster } from './service/roster.ts'
 import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
@@ -78,6 +79,7 @@ type Parts = {
   readonly handing: Handing
   readonly accusing: Accusing
   readonly congestion: Congestion
+  readonly removal: RemovalWatch
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
   newestSeenAt(): number
 }
@@ -225,7 +227,7 @@ export class MemberNode {
         arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         // What a node took that is no member would go nowhere.
-        isBusy: () => congestion.isHigh || eras.present.me < 0,
+        isBusy: () => congestion.isHigh || eras.present.me < 0 || node.removal !== undefined,
         pace,
       },
     )
@@ -348,10 +350,15 @@ export class MemberNode {
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
     })
+    const memberOf = () => (eras.present.me < 0 ? undefined : eras.present.ledger)
+    const removal = new RemovalWatch({
+      ...{ own: publicKey, chainId, network, clock, log, memberOf },
+      lastSeat: () => lastSeat(executor.reads, eras.present.ledger.era, publicKey),
+    })
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, eras },
       {
-        ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion },
+        ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion, removal },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -393,6 +400,7 @@ export class MemberNode {
     await network.start()
     eras.start()
     await accusing.resume()
+    removal.start()
     // What was voted for before is served and known again, as if it had just arrived.
     for (const { frame } of await record.blocks.stored())
       if (frame !== undefined) eras.present.driver.receiveGossiped(frame)
@@ -418,6 +426,11 @@ export class MemberNode {
   /** Members and parameters of the present era. */
   get memberSet(): MemberSet {
     return this.eras.present.ledger.memberSet
+  }
+
+  /** That this node is no member any more, since when and by whom; undefined as far as it knows. */
+  get removal(): Removal | undefined {
+    return this.#parts.removal.removal
   }
 
   /** What is held of the past, and how far joining by a snapshot is. */
@@ -453,7 +466,8 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, growth, handing, accusing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, growth, handing, accusing, congestion, removal } = this.#parts
+    removal.stop()
     handing.stop()
     accusing.stop()
     congestion.stop()

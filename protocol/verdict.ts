@@ -168,7 +168,7 @@ export const VERDICTS = {
   EVIDENCE_ERA: ignore(
     0,
     409,
-    'The evidence is of an era that has not begun, or that has been over for longer than the state keeps its members. It can only be kept off the chain.',
+    'The evidence is of an era that is over for longer than the state keeps its members, or has not begun. It can only be kept off the chain.',
   ),
   EVIDENCE_KNOWN: ignore(0, 409, 'An offence of this member in this view is recorded already. There is nothing to do.'),
   EVIDENCE_SIGNER: ignore(

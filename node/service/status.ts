@@ -5,6 +5,7 @@ import { toHex } from '../../protocol/bytes.ts'
 import { assuranceSentence } from '../../protocol/light.ts'
 import { leaderOf } from '../../protocol/members.ts'
 import type { JsonObject } from '../api/dependencies.ts'
+import { removalSentence } from '../removal.ts'
 import { round } from './figures.ts'
 import type { Observed } from './observed.ts'
 import { standstillOf } from './standstill.ts'
@@ -20,13 +21,14 @@ export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
   const { memberSet } = node
   const { network } = node.genesis
   const { head } = node.executor
+  const { removal } = node
   const delays = node.driver.figures.delays
   const names = memberSet.members.map(({ name }) => name)
   const leader = leaderOf(view, era.n)
   const slowestMs = observed.slowestMs()
   // A node that is no member misses nobody's vote.
   const standstill =
-    node.me < 0
+    node.me < 0 || removal !== undefined
       ? null
       : standstillOf({
           state,
@@ -51,7 +53,8 @@ export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
     ledger: node.growth,
     era: era.era,
     view,
-    phase: node.me < 0 ? 'following' : phase,
+    phase: removal !== undefined ? 'removed' : node.me < 0 ? 'following' : phase,
+    removed: removal ?? null,
     leader: {
       name: names[leader],
       publicKey: toHex(memberSet.members[leader]?.publicKey ?? new Uint8Array()),
@@ -86,7 +89,11 @@ export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
     devices: { connected: node.network.peers().filter(({ role }) => role === 'device').length },
     evidence: node.evidence.length,
     offences: { recorded: recorded.count, members: [...recorded.members] },
-    warnings: [...observed.warnings(), ...(recorded.count === 0 ? [] : [offencesSentence(recorded)])],
+    warnings: [
+      ...(removal === undefined ? [] : [removalSentence(removal)]),
+      ...observed.warnings(),
+      ...(recorded.count === 0 ? [] : [offencesSentence(recorded)]),
+    ],
   }
 }
 

@@ -27,7 +27,7 @@ const offences = async (name: string): Promise<Offences['items']> =>
 // biome-ignore lint/suspicious/noExplicitAny: answers are looked into as they come
 const statusOf = async (name: string): Promise<any> => network.member(name).client.get(['status'])
 
-it('two blocks signed for one place → on the chain, in the API, the command line and the status, also after a restart; the chain goes on', async () => {
+it('two blocks signed for one place → on the chain, in API, command line and status, after a restart too; the chain goes on', async () => {
   await network.grows(2)
   await network.member('west').process.stop()
   const home = homeIn(network.folder, 'west')

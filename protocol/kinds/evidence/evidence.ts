@@ -60,8 +60,8 @@ function courtOf(era: number, context: KindContext, state: StateView): Court | u
 }
 
 /**
- * Records an offence. EVIDENCE_ERA of an era whose members the state does not have; EVIDENCE_SIGNER not signed by one member, or not by the leader; EVIDENCE_VOID
- * an honest member could have signed it; EVIDENCE_KNOWN one is recorded for this member and view.
+ * Records an offence. EVIDENCE_ERA of an era whose members the state does not have; EVIDENCE_SIGNER not signed by one member, or not by the
+ * leader; EVIDENCE_VOID an honest member could have signed it; EVIDENCE_KNOWN one is recorded for this member and view.
  */
 export const evidence: Kind<EvidencePayload> = {
   name: 'evidence',

@@ -1,5 +1,6 @@
 /**
- * Governance in the state: 'era/current' → the present era; 'era/past/<n>' → one of the last that are over; 'governance/proposal/<id>' → an open proposal; 'governance/open/<member>' → ids of
+ * Governance in the state: 'era/current' → the present era; 'era/past/<n>' → one of the last that are over;
+ * 'governance/proposal/<id>' → an open proposal; 'governance/open/<member>' → ids of
  * a member's open proposals; 'governance/addresses/<member>' → where a member that joined later listens; 'succession/<key>' → which key took
  * the place of this one.
  * Invariants: 'era/current' is there from height 0 and changes in the last block of an era only; proposals of an era are gone when it ends;
