@@ -17,6 +17,8 @@ export const LIMITS = {
   blockBytesMax: 2 * 1024 * 1024,
   /** Headers that one piece of evidence shows; beyond, the two blocks are too far apart for it. */
   evidenceHeadersMax: 160,
+  /** Eras that are over and whose members the state keeps, for evidence against them. Beyond: EVIDENCE_ERA. */
+  evidenceErasMax: 16,
   /** Bytes of a block header's encoding. */
   headerBytesMax: 1024,
   /** Members of a consortium. */

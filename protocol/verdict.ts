@@ -185,13 +185,13 @@ export const VERDICTS = {
   GOVERNANCE_UNKNOWN: ignore(
     0,
     404,
-    'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
+    'No such proposal is open: it never was, it was withdrawn, or the era for which it was made is over. Look at the list of proposals.',
   ),
   GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
   EVIDENCE_ERA: ignore(
     0,
     409,
-    'The evidence is of another era than the present one. It can only be kept off the chain.',
+    'The evidence is of an era that is over for longer than the state keeps its members, or has not begun. It can only be kept off the chain.',
   ),
   EVIDENCE_KNOWN: ignore(0, 409, 'An offence of this member in this view is recorded already. There is nothing to do.'),
   EVIDENCE_SIGNER: ignore(
@@ -205,6 +205,11 @@ export const VERDICTS = {
     'An honest member could have signed both. Compare it with agreement.md §7 and show the headers that make it a conflict.',
   ),
   GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
+  GOVERNANCE_FOREIGN: ignore(
+    1,
+    403,
+    'Another member proposed this, and only that one takes it back. Do not approve it.',
+  ),
   GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
   MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),
   MEMBER_UNKNOWN: ignore(0, 404, 'No member has this key. Look at the list of members.'),

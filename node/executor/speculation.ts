@@ -177,13 +177,13 @@ export class Speculation implements Tip {
   }
 
   /** All that the store writes for this block. `certificate` is null where a descendant's commits it. */
-  ledgerBlock(certificate: Uint8Array | null): LedgerBlock {
+  ledgerBlock(certificate: Uint8Array | null, committedBy: number): LedgerBlock {
     const { sealed, transactions, ids, treeRoots, execution, changes } = this.#executed
     return {
       ...changes,
       header: sealed,
       body: encodeBody(transactions.map(({ transaction }) => transaction.bytes)),
-      certificate,
+      ...{ certificate, committedBy },
       transactionIds: ids,
       treeRoots,
       deviceEvents: deviceEventsOf(transactions),

@@ -5,7 +5,7 @@
 import { accessBlacklist, accessReinstate } from './access/access.ts'
 import { deviceRegister, deviceRetire, deviceUpdate } from './device/device.ts'
 import { evidence } from './evidence/evidence.ts'
-import { governanceApprove, governancePropose } from './governance/governance.ts'
+import { governanceApprove, governancePropose, governanceWithdraw } from './governance/governance.ts'
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
@@ -34,6 +34,7 @@ const ROWS: readonly Kind<unknown>[] = [
   governancePropose,
   governanceApprove,
   stixBundleKind,
+  governanceWithdraw,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

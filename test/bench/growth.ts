@@ -114,6 +114,7 @@ class Maker {
       header,
       body,
       certificate: certify(header),
+      committedBy: header.header.height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,
@@ -170,6 +171,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     disk: systemDisk,
+    eraLinks: () => [],
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })
