@@ -32,7 +32,7 @@ import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
-import { Pool, type PoolObserver } from './pool/pool.ts'
+import { Pool, type PoolObserver, signedOf } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
 import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
@@ -333,8 +333,7 @@ export class MemberNode {
       isValid(id) {
         const entry = pool.get(id)
         if (entry === undefined) return false
-        const signed = { transaction: entry.transaction, signer: fromHex(entry.signer) }
-        return checkTransaction(signed, executor.surroundings(clock.now())) === null
+        return checkTransaction(signedOf(entry), executor.surroundings(clock.now())) === null
       },
       censored(view) {
         log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')

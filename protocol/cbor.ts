@@ -4,6 +4,8 @@
  * undefined or indefinite lengths: what is signed is a list of positions, not of names.
  * What arrived is kept as bytes; nothing signed or hashed is ever encoded again. Byte strings of a decoded value are views of the input.
  */
+import { utf8Length, writeUtf8 } from './bytes.ts'
+
 /** A value that CBOR carries here. */
 export type CborValue = number | string | boolean | null | Uint8Array | readonly CborValue[]
 
@@ -82,7 +84,7 @@ function write(bytes: Uint8Array, at: number, value: CborValue): number {
   }
   if (typeof value === 'number')
     return value < 0 ? writeHead(bytes, at, 0x20, -1 - value) : writeHead(bytes, at, 0, value)
-  if (typeof value === 'string') return writeText(bytes, writeHead(bytes, at, 0x60, textBytes(value)), value)
+  if (typeof value === 'string') return writeUtf8(bytes, writeHead(bytes, at, 0x60, textBytes(value)), value)
   if (value instanceof Uint8Array) {
     const begin = writeHead(bytes, at, 0x40, value.length)
     bytes.set(value, begin)
@@ -108,37 +110,10 @@ function writeHead(bytes: Uint8Array, at: number, major: number, argument: numbe
   return at + size
 }
 
-/** Bytes of the UTF-8 form of `text`. Throws `CborError` on a lone surrogate, which has none. */
 function textBytes(text: string): number {
-  let length = 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit < 0x80) length += 1
-    else if (unit < 0x800) length += 2
-    else if (unit < 0xd800 || unit > 0xdfff) length += 3
-    else {
-      const second = text.charCodeAt(++i)
-      if (unit > 0xdbff || !(second >= 0xdc00 && second <= 0xdfff)) throw new CborError('text with a lone surrogate')
-      length += 4
-    }
-  }
+  const length = utf8Length(text)
+  if (length < 0) throw new CborError('text with a lone surrogate')
   return length
-}
-
-function writeText(bytes: Uint8Array, at: number, text: string): number {
-  let next = at
-  for (let i = 0; i < text.length; i++) {
-    const point = text.codePointAt(i) as number
-    if (point < 0x80) {
-      bytes[next++] = point
-      continue
-    }
-    if (point > 0xffff) i++
-    const more = point < 0x800 ? 1 : point < 0x1_0000 ? 2 : 3
-    bytes[next++] = ((0xff << (7 - more)) & 0xff) | (point >> (6 * more))
-    for (let k = more - 1; k >= 0; k--) bytes[next++] = 0x80 | ((point >> (6 * k)) & 0x3f)
-  }
-  return next
 }
 
 /** The text of well-formed UTF-8 (Unicode §3.9, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF); else `CborError`. */
