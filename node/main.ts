@@ -31,7 +31,7 @@ import { lastSeat, memberAddresses, sayWhere } from './membership.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
-import { Pool, type PoolObserver } from './pool/pool.ts'
+import { Pool, type PoolObserver, signedOf } from './pool/pool.ts'
 import { type Removal, RemovalWatch } from './removal.ts'
 import { Roster } from './service/roster.ts'
 import { Growth, type GrowthFigures } from './snapshot/growth.ts'
@@ -309,8 +309,7 @@ export class MemberNode {
       isValid(id) {
         const entry = pool.get(id)
         if (entry === undefined) return false
-        const signed = { transaction: entry.transaction, signer: fromHex(entry.signer) }
-        return checkTransaction(signed, executor.surroundings(clock.now())) === null
+        return checkTransaction(signedOf(entry), executor.surroundings(clock.now())) === null
       },
       censored(view) {
         log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')
