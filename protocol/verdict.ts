@@ -209,7 +209,17 @@ export const VERDICTS = {
     409,
     'An earlier transaction of the same block ended the era. This one waits for the next block.',
   ),
-  REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
+  REPORT_SCORE: reject(
+    20,
+    422,
+    'A score is not floor(severity × confidence / 1 000 000), or not what the active module says of the features. ' +
+      'Compute the first with integers, and the second with the module.',
+  ),
+  REPORT_MODEL: ignore(
+    0,
+    409,
+    'The report names another module than the one that is active, or none although a device must. Score its features again with the active one.',
+  ),
 
   // Security modules: how they come into the ledger (docs/modules.md).
   MODULE_EXISTS: ignore(

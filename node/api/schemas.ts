@@ -92,7 +92,15 @@ export const reportBody = closed({
       examples: ['AAEC'],
     }),
   ),
-  model: Type.Optional(closed({ hash: hex(32, 'Hash of the model.', 'e'), version: label('1.4.0') })),
+  model: Type.Optional(
+    closed({
+      hash: hex(32, 'Hash of the anomaly module that gave the scores: the one that is active.', 'e'),
+      version: Type.String({ minLength: 1, maxLength: 32, pattern: '^[\\w.+-]+$', examples: ['1.4.0'] }),
+    }),
+  ),
+  scores: Type.Optional(
+    Type.Array(ppm, { maxItems: LIMITS.moduleResultsMax, description: 'What that module says of the features.' }),
+  ),
 })
 /** Body of POST /devices/{id}/blacklist. */
 export const blacklistBody = closed({ finalScorePpm: ppm, thresholdPpm: ppm, anomalies: evidence, reason: remark })

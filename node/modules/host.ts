@@ -152,12 +152,17 @@ export class ModuleHost implements ModuleEngine {
   readonly #ready = new Map<string, SecurityModule | Code>()
 
   check(kind: ModuleKind, binary: Uint8Array): Code | null {
-    const module = SecurityModule.load(binary)
+    const module = this.#module(toHex(sha3(binary)), () => binary)
     if (typeof module === 'string') return module
     return module.kind === kind ? null : 'MODULE_ABI'
   }
 
   score(hash: string, binary: () => Uint8Array, input: Uint8Array): ModuleScores | Code {
+    const module = this.#module(hash, binary)
+    return typeof module === 'string' ? module : module.score(input)
+  }
+
+  #module(hash: string, binary: () => Uint8Array): SecurityModule | Code {
     let module = this.#ready.get(hash)
     if (module === undefined) {
       const bytes = binary()
@@ -168,6 +173,6 @@ export class ModuleHost implements ModuleEngine {
       if (this.#ready.size >= READY_MAX && oldest !== undefined) this.#ready.delete(oldest)
     } else this.#ready.delete(hash)
     this.#ready.set(hash, module)
-    return typeof module === 'string' ? module : module.score(input)
+    return module
   }
 }

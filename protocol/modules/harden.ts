@@ -224,7 +224,7 @@ class Hardening {
     for (let count = this.#count(part, 4096); count > 0; count--) {
       if (part.u32() !== 0) refuse('MODULE_INSTRUCTION', 'data that is not put into memory at once')
       while (readInstruction(part).opcode !== OP.end);
-      part.skip(part.u32())
+      part.pass(part.u32())
     }
   }
 

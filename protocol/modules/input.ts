@@ -1,7 +1,7 @@
 /**
  * The ABI of security modules, version 1: what goes in and what comes out (docs/modules.md).
- * Input, little endian: four u32 (version 1, number of f64, number of i32, bytes of text), the f64, the i32, the text (UTF-8, for people; a module passes
- * over it). Output, at the address that `score` returns: i32 status, i32 count, then that many i32 of 0 … 1 000 000.
+ * Input, little endian: four u32 (version 1, number of f64, number of i32, bytes of text), the f64, the i32, the text (UTF-8, for people; a
+ * module passes over it). Output, at the address that `score` returns: i32 status, i32 count, then that many i32 of 0 … 1 000 000.
  */
 import { LIMITS } from '../limits.ts'
 

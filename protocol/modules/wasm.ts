@@ -45,7 +45,7 @@ export class WasmReader {
     return this.bytes[this.at++] as number
   }
 
-  skip(length: number): void {
+  pass(length: number): void {
     if (length > this.end - this.at) throw new ModuleError('MODULE_MALFORMED', 'the binary is cut short')
     this.at += length
   }
@@ -74,14 +74,14 @@ export class WasmReader {
   name(): string {
     const length = this.u32()
     const start = this.at
-    this.skip(length)
+    this.pass(length)
     return String.fromCharCode(...this.bytes.subarray(start, start + Math.min(length, 256)))
   }
 
   /** A part of `length` bytes from here on; this reader goes on after it. */
   part(length: number): WasmReader {
     const start = this.at
-    this.skip(length)
+    this.pass(length)
     return new WasmReader(this.bytes, start, this.at)
   }
 }
@@ -217,10 +217,10 @@ export function readInstruction(reader: WasmReader): Instruction {
       reader.leb(64)
       break
     case 'f32':
-      reader.skip(4)
+      reader.pass(4)
       break
     case 'f64':
-      reader.skip(8)
+      reader.pass(8)
       break
   }
   return { opcode, start, end: reader.at, index }

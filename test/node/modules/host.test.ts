@@ -40,7 +40,8 @@ describe('module host: what runs', () => {
 
   it('after a call that was ended the next one is as if nothing had happened', async () => {
     const body =
-      'open(inputAt, inputBytes); if (float(0) > 5) { store<i32>(0, 1); while (true) store<i32>(4, load<i32>(4) + 1) } begin(); put(<f64>load<i32>(0)); return finish()'
+      'open(inputAt, inputBytes); if (float(0) > 5) { store<i32>(0, 1); while (true) store<i32>(4, load<i32>(4) + 1) } ' +
+      'begin(); put(<f64>load<i32>(0)); return finish()'
     const module = SecurityModule.load(await compile(scoring(body))) as SecurityModule
     expect(module.score(encodeModuleInput({ floats: [9], integers: [] }))).toBe('MODULE_FUEL')
     expect(module.score(input)).toEqual([0])
@@ -140,17 +141,21 @@ describe('module host: what is not loaded', () => {
     ['a kind that there is not', scoring('return 0').replace('return 1', 'return 9'), 'MODULE_ABI'],
     [
       'a function that calls itself',
-      `${scoring('return deep(inputBytes)')} function deep(n: i32): i32 { return n > 0 ? deep(n - 1) + deep(n - 2) : 1 }`,
+      `${scoring('return deep(inputBytes)')} 
+      function deep(n: i32): i32 { return n > 0 ? deep(n - 1) + deep(n - 2) : 1 }`,
       'MODULE_RECURSION',
     ],
     [
       'two functions that call each other',
-      `${scoring('return a(inputBytes)')} function a(n: i32): i32 { return n > 9 ? b(n - 1) * 2 + b(n - 3) : 1 } function b(n: i32): i32 { return n > 5 ? a(n - 1) * 3 + a(n - 2) : 2 }`,
+      `${scoring('return a(inputBytes)')} 
+      function a(n: i32): i32 { return n > 9 ? b(n - 1) * 2 + b(n - 3) : 1 }
+      function b(n: i32): i32 { return n > 5 ? a(n - 1) * 3 + a(n - 2) : 2 }`,
       'MODULE_RECURSION',
     ],
     [
       'a call through a table',
-      `${scoring('let f = inputBytes > 5 ? one : two; return f(inputBytes)')} function one(n: i32): i32 { return n * 3 } function two(n: i32): i32 { return n * 5 }`,
+      `${scoring('let f = inputBytes > 5 ? one : two; return f(inputBytes)')} 
+      function one(n: i32): i32 { return n * 3 } function two(n: i32): i32 { return n * 5 }`,
       'MODULE_INSTRUCTION',
     ],
   ])('%s', async (_what, source, code) => {

@@ -1,3 +1,4 @@
+/** Binaries in protocol/modules/built are what build/modules.ts makes of protocol/modules/assembly. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { BUILT, compileModule, moduleNames } from '../../../build/modules.ts'
