@@ -24,7 +24,8 @@ export const closed = <P extends TProperties>(properties: P, more: { minProperti
     examples: [exampleOf({ properties: properties as Record<string, Described> })],
     ...more,
   })
-const hex = (bytes: number, description: string, digit = 'a') =>
+/** So many bytes in lower-case hexadecimal. */
+export const hex = (bytes: number, description: string, digit = 'a') =>
   Type.String({ pattern: `^[0-9a-f]{${2 * bytes}}$`, description, examples: [digit.repeat(2 * bytes)] })
 
 /** A device id or namespace in a path. */
