@@ -9,6 +9,7 @@ import { governanceApprove, governancePropose, governanceWithdraw } from './gove
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { moduleActivate, modulePublish } from './module/module.ts'
 import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
 import { stixBundleKind } from './stix/bundle.ts'
@@ -35,6 +36,8 @@ const ROWS: readonly Kind<unknown>[] = [
   governanceApprove,
   stixBundleKind,
   governanceWithdraw,
+  modulePublish,
+  moduleActivate,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

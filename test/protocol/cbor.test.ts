@@ -113,6 +113,7 @@ const decoders: [name: string, decode: (data: Uint8Array) => unknown, valid: Uin
       createdAt: 5,
       memberSet,
       apiKeys: [[`02${'ab'.repeat(32)}`]],
+      modules: [],
     }),
   ],
   [
