@@ -4,14 +4,14 @@
  * record is fatal; timers and answers of an earlier era or run go nowhere. It decides nothing: what may be signed is the core's matter.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
-import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { toHex } from '../../protocol/bytes.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
 import type { State } from '../../protocol/consensus/state.ts'
 import { step } from '../../protocol/consensus/step.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
-import type { Verified, Verifier } from '../../protocol/consensus/verify.ts'
+import type { Verified, VerifiedParts, Verifier } from '../../protocol/consensus/verify.ts'
 import {
   acknowledgements,
   decodeFrame,
@@ -23,7 +23,6 @@ import {
   type ProposalParts,
 } from '../../protocol/consensus/wire.ts'
 import { leaderOf } from '../../protocol/members.ts'
-import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
@@ -48,7 +47,9 @@ export type DriverDependencies = {
 }
 
 /** A proposal's parts as they arrived; `frame`: the whole, where it is kept. */
-export type Received = ProposalParts & { readonly sealed: SealedHeader; readonly frame: Uint8Array | undefined }
+export type Received = VerifiedParts & { readonly frame: Uint8Array | undefined }
+/** Parts of a proposal of another leader, or of an own one. */
+type KeptParts = VerifiedParts | ProposalParts
 /** Bodies, blocks and the ledger, as consensus needs them. Each promise may take as long as it takes. */
 export type BlockDuties = {
   /** Whether the proposed block is valid (§4.1): gets its body, waits for its parent; null if it cannot tell now. A valid one is kept. */
@@ -108,7 +109,7 @@ export class Driver {
   #draining = false
   #stopped = false
   readonly #timers = new Set<TimerHandle>()
-  readonly #parts = new Map<string, ProposalParts & { readonly sealed: SealedHeader | null }>()
+  readonly #parts = new Map<string, KeptParts>()
   readonly #frames = new Map<string, Uint8Array>()
   /** Requests of the core under way, by name: it repeats them while it needs the answer. */
   readonly #underWay = new Set<string>()
@@ -244,9 +245,6 @@ export class Driver {
     if (message.kind === 'proposal' && parts !== null) {
       // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
       if (!asked && this.#frames.has(nameOf(message))) return null
-      // The leader signs the header; the list of ids is whoever's who passed it on, until the header vouches for it.
-      if (!equalBytes(treesRoot(parts.transactionIds), parts.sealed.header.treesRoot))
-        return this.#refuse('BLOCK_TREES')
       this.#keepParts(message.block.hash, parts)
       this.#keepFrame(message, data)
     }
@@ -352,9 +350,9 @@ export class Driver {
         return
       case 'validate': {
         const parts = this.#parts.get(effect.proposal.block.hash)
-        if (parts?.sealed == null) return
+        if (parts === undefined || !('sealed' in parts)) return
         const { hash } = effect.proposal.block
-        const received = { ...parts, sealed: parts.sealed, frame: this.#frames.get(nameOf(effect.proposal)) }
+        const received = { ...parts, frame: this.#frames.get(nameOf(effect.proposal)) }
         return this.#request(
           `validate/${hash}`,
           () => blocks.validate(effect.proposal, received),
@@ -373,7 +371,7 @@ export class Driver {
           () => blocks.build(effect.parent, effect.height, cancelled),
           (built) => {
             if (built === null) return
-            this.#keepParts(built.block.hash, { ...built.parts, sealed: null })
+            this.#keepParts(built.block.hash, built.parts)
             this.dispatch({ type: 'built', view, seq, block: built.block })
           },
         )
@@ -468,7 +466,7 @@ export class Driver {
     this.#timers.add(handle)
   }
 
-  #keepParts(hash: string, parts: ProposalParts & { readonly sealed: SealedHeader | null }): void {
+  #keepParts(hash: string, parts: KeptParts): void {
     this.#parts.set(hash, parts)
     if (this.#parts.size > PARTS_MAX) this.#parts.delete(this.#parts.keys().next().value as string)
   }

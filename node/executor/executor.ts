@@ -257,17 +257,26 @@ export class Executor {
     return atOnce(this.#validating(sealed, transactions, nowMs))
   }
 
-  /** As `validate`, giving way in between. BLOCK_PARENT too where a conflicting block was committed meanwhile. */
+  /**
+   * As `validate`, giving way in between. BLOCK_PARENT too where a conflicting block was committed meanwhile. `roots`: `treeRoots` of the
+   * ids of these very transactions, where they were made already.
+   */
   validateInSteps(
     sealed: SealedHeader,
     transactions: readonly SignedTransaction[],
     nowMs: number,
     pace: Pace,
+    roots?: readonly Uint8Array[],
   ): Promise<Code | null> {
-    return inSteps(this.#validating(sealed, transactions, nowMs), pace)
+    return inSteps(this.#validating(sealed, transactions, nowMs, roots), pace)
   }
 
-  *#validating(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Steps<Code | null> {
+  *#validating(
+    sealed: SealedHeader,
+    transactions: readonly SignedTransaction[],
+    nowMs: number,
+    roots?: readonly Uint8Array[],
+  ): Steps<Code | null> {
     this.#assertUsable()
     const hash = toHex(sealed.hash)
     const { header } = sealed
@@ -285,8 +294,8 @@ export class Executor {
     const refusal = this.#rules.judge(header, first, transactions, nowMs)
     if (refusal !== null) return refusal
     const ids = transactions.map(({ transaction }) => transaction.id)
-    const roots = treeRoots(ids)
-    if (!equalBytes(merkleRoot(sha3, roots), header.treesRoot)) return 'BLOCK_TREES'
+    const trees = roots ?? treeRoots(ids)
+    if (!equalBytes(merkleRoot(sha3, trees), header.treesRoot)) return 'BLOCK_TREES'
     const base = new ParentReader(first)
     const execution = new BlockExecution(this.#surroundingsOf(first, header.time, base))
     for (const signed of transactions) {
@@ -311,7 +320,7 @@ export class Executor {
     }
     this.#keep(
       parent,
-      new Speculation(parent, { sealed, transactions, ids, treeRoots: roots, execution, changes, update }, base),
+      new Speculation(parent, { sealed, transactions, ids, treeRoots: trees, execution, changes, update }, base),
     )
     return null
   }

@@ -110,7 +110,7 @@ export class Blocks implements BlockDuties {
     for (const wake of [...this.#arrivals]) wake()
   }
 
-  async validate(proposal: Proposal, { sealed, transactionIds, frame }: Received): Promise<boolean | null> {
+  async validate(proposal: Proposal, { sealed, transactionIds, treeRoots, frame }: Received): Promise<boolean | null> {
     const { executor, log } = this.#deps
     if (executor.knows(sealed.hash)) {
       this.#keep(sealed.hash, frame)
@@ -122,7 +122,7 @@ export class Blocks implements BlockDuties {
     if (transactions === null) return null
     await this.#known(toHex(sealed.header.parent))
     while (this.#isAbove(height)) {
-      const code = await this.#validate(sealed, transactions, this.#deps.clock.now())
+      const code = await this.#validate(sealed, transactions, this.#deps.clock.now(), treeRoots)
       if (code === null) {
         this.#keep(sealed.hash, frame)
         this.#wake(toHex(sealed.hash))
@@ -190,9 +190,15 @@ export class Blocks implements BlockDuties {
     }
   }
 
-  #validate(sealed: SealedHeader, transactions: readonly SignedTransaction[], nowMs: number): Promise<Code | null> {
+  /** `treeRoots`: those over the ids of `transactions`, where they were made already. */
+  #validate(
+    sealed: SealedHeader,
+    transactions: readonly SignedTransaction[],
+    nowMs: number,
+    treeRoots?: readonly Uint8Array[],
+  ): Promise<Code | null> {
     const { executor, pace } = this.#deps
-    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, nowMs, pace))
+    return this.#whenThereIsRoom(() => executor.validateInSteps(sealed, transactions, nowMs, pace, treeRoots))
   }
 
   async build(parent: string, height: number, cancelled: () => boolean): Promise<BuiltProposal | null> {

@@ -9,7 +9,9 @@ import { equalBytes, fromHex, toHex } from '../bytes.ts'
 import { CborError } from '../cbor.ts'
 import { blameBytes, statementBytes, type WireCertificate } from '../certificate.ts'
 import { encodeAs, integer, oneOf, optional, record } from '../codec.ts'
+import { sha3 } from '../crypto.ts'
 import { leaderOf, type MemberSet } from '../members.ts'
+import { merkleRoot, treeRoots } from '../merkle.ts'
 import { type Domain, type recover as recoverSigner, sign } from '../signature.ts'
 import type { Code } from '../verdict.ts'
 import { keyOf } from './delivery.ts'
@@ -63,7 +65,12 @@ export type Verified = {
   /** What the sender knows the message by: what to acknowledge. */
   readonly key: string
   readonly message: Message
-  readonly parts: (ProposalParts & { readonly sealed: SealedHeader }) | null
+  readonly parts: VerifiedParts | null
+}
+/** What a proposal carries, with its header decoded, and the roots of the trees of its transactions, which lead to that of the header. */
+export type VerifiedParts = ProposalParts & {
+  readonly sealed: SealedHeader
+  readonly treeRoots: readonly Uint8Array[]
 }
 
 /** Checks the messages of one era. */
@@ -171,6 +178,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
     }
     const slot = { view, seq, height: block.height, hash: block.hash }
     demand(signedByLeader(slot, wire.leaderSignature), 'MESSAGE_SIGNER')
+    // The leader signs the header; the list of ids is whoever's who passed it on, until the header vouches for it.
+    const roots = treeRoots(transactionIds)
+    demand(equalBytes(merkleRoot(sha3, roots), header.treesRoot), 'BLOCK_TREES')
     const first = seq === 0
     demand((wire.justification !== null) === first && (wire.parentCertificate === null) === first, 'MESSAGE_ATTACHMENT')
     let parentCertificate: Certificate | null = null
@@ -193,7 +203,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
         parentCertificate,
         justification,
       },
-      parts: { sealed, header: wire.header, transactionIds },
+      parts: { sealed, header: wire.header, transactionIds, treeRoots: roots },
     }
   }
 

@@ -121,8 +121,9 @@ export function transactionRoutes(server: Server, { dependencies, bounds }: Rout
     const submissions = await dependencies.submit(list)
     return Promise.all(
       list.map(async (bytes, i) => {
-        const id = toHex(sha3(bytes))
-        const refusal = await refusalOf(dependencies, submissions[i] as Submission, id)
+        const submission = submissions[i] as Submission
+        const id = submission.ok ? submission.id : toHex(sha3(bytes))
+        const refusal = await refusalOf(dependencies, submission, id)
         if (refusal === null) return { id, status: 'accepted' }
         const { code, title, detail } = problemOf(refusal)
         return { id, status: 'refused', code, title, detail }

@@ -15,6 +15,7 @@ import { createSigner } from '../../../protocol/consensus/verify.ts'
 import { decodeFrame, type ProposalParts, type Unverified, type WireMessage } from '../../../protocol/consensus/wire.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { type MemberSet, type QuorumSizes, quorumSizes } from '../../../protocol/members.ts'
+import { treesRoot } from '../../../protocol/merkle.ts'
 
 export const CHAIN_ID = new Uint8Array(32).fill(9)
 export const ERA = 0
@@ -52,6 +53,9 @@ export function consortium(n: number): Consortium {
   }
 }
 
+/** The ids that stand for the transactions of a block of `count`. */
+const idsOf = (count: number): Uint8Array[] => Array.from({ length: count }, (_, i) => new Uint8Array(32).fill(i))
+
 /** A header of the era; `ends`: it ends the era. */
 export function header(
   height: number,
@@ -65,7 +69,7 @@ export function header(
     height,
     parent,
     time,
-    treesRoot: ZERO_HASH,
+    treesRoot: treesRoot(idsOf(transactionCount)),
     transactionCount,
     stateRoot: ZERO_HASH,
     historyRoot: ZERO_HASH,
@@ -122,7 +126,7 @@ export function propose(
     height: slot.height,
     endsEra: sealed.header.nextMemberSetHash !== null,
   }
-  const transactionIds = Array.from({ length: sealed.header.transactionCount }, (_, i) => new Uint8Array(32).fill(i))
+  const transactionIds = idsOf(sealed.header.transactionCount)
   const message = {
     kind: 'proposal' as const,
     era: ERA,

@@ -417,13 +417,18 @@ describe('verify: refusals', () => {
     expect(verifier.verify(decoded(encodeProposal(message, parts)), 0)).toEqual({ ok: false, code })
   })
 
-  it('a proposal with a header of another chain, count or shape, or not by the leader → the code that says so', () => {
+  it('a proposal with a header of another chain, count or shape, with other ids, or not by the leader → the code that says so', () => {
     const { message, parts } = propose(five, 0, 0, b1, first)
     const code = (change: Partial<typeof parts>, changed = message) =>
       verifier.verify(decoded(encodeProposal(changed, { ...parts, ...change })), 0)
     expect(code({ header: Uint8Array.of(1) })).toEqual({ ok: false, code: 'BLOCK_MALFORMED' })
     expect(code({ transactionIds: [new Uint8Array(32)] })).toEqual({ ok: false, code: 'BLOCK_COUNT' })
     expect(code({ header: other1.bytes })).toEqual({ ok: false, code: 'MESSAGE_SIGNER' })
+    const full = propose(five, 0, 0, header(1, CHAIN_ID, { transactionCount: 3 }), first)
+    const listed = (transactionIds: readonly Uint8Array[]) =>
+      verifier.verify(decoded(encodeProposal(full.message, { ...full.parts, transactionIds })), 0)
+    expect(listed(full.parts.transactionIds)).toMatchObject({ ok: true })
+    expect(listed(full.parts.transactionIds.toReversed())).toEqual({ ok: false, code: 'BLOCK_TREES' })
     const foreign = createVerifier({ ...options, chainId: new Uint8Array(32) })
     expect(foreign.verify(decoded(encodeProposal(message, parts)), 0)).toEqual({ ok: false, code: 'BLOCK_CHAIN' })
   })
