@@ -41,3 +41,43 @@ export async function inSteps<T>(steps: Steps<T>, pace: Pace): Promise<T> {
     sliceEnd = pace.nowMs() + SLICE_MS
   }
 }
+
+/**
+ * Lets a few begin in one turn of the event loop, and the others in the turns after it, in order: what one read of a socket brings, such as hundreds
+ * of requests on one connection, does not run in a row. Those that begin at once and the next ones may share a turn after a rest: twice as many.
+ */
+export class Turnstile {
+  readonly #perTurn: number
+  readonly #pace: Pick<Pace, 'breathe'>
+  readonly #waiting: (() => void)[] = []
+  #begun = 0
+  #isTurning = false
+
+  /** `perTurn`: how many, at least 1. */
+  constructor(perTurn: number, pace: Pick<Pace, 'breathe'> = systemPace) {
+    this.#perTurn = perTurn
+    this.#pace = pace
+  }
+
+  /** Resolves when the caller may begin. */
+  pass(): Promise<void> {
+    if (!this.#isTurning) void this.#turn()
+    if (this.#waiting.length === 0 && this.#begun < this.#perTurn) {
+      this.#begun++
+      return Promise.resolve()
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Counts anew in each turn until nobody waits. */
+  async #turn(): Promise<void> {
+    this.#isTurning = true
+    do {
+      await this.#pace.breathe()
+      const next = this.#waiting.splice(0, this.#perTurn)
+      this.#begun = next.length
+      for (const begin of next) begin()
+    } while (this.#begun > 0)
+    this.#isTurning = false
+  }
+}

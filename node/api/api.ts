@@ -11,6 +11,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import { Ajv } from 'ajv'
 import fastify, { type FastifyBaseLogger, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import { AlthingError } from '../errors.ts'
+import { Turnstile } from '../steps.ts'
 import type { ApiBounds, RouteContext, Server } from './context.ts'
 import type { ApiDependencies } from './dependencies.ts'
 import { ApiRefusal, PROBLEM_TYPE, problemOf, problemOfError, sendProblem } from './problem.ts'
@@ -59,6 +60,8 @@ export const API_LIMITS = {
   headersTimeoutMsMax: 10_000,
   /** Requests on one connection, after which it is closed: those that arrive together are answered in one go. */
   requestsPerConnectionMax: 256,
+  /** Requests that begin in one turn of the event loop: one read of a socket may bring all of a connection. */
+  requestsPerTurnMax: 16,
   /** A connection on which nothing moves for as long is closed; heartbeats of the feed and waiting writes come sooner. */
   idleTimeoutMs: 120_000,
   /** Tokens and addresses whose requests are counted at the same time. */
@@ -196,6 +199,8 @@ function createServer(options: ApiOptions, bounds: ApiBounds): Server {
       .writeHead(problem.status, { 'content-type': PROBLEM_TYPE, connection: 'close' })
       .end(JSON.stringify(problem))
   })
+  const turnstile = new Turnstile(API_LIMITS.requestsPerTurnMax)
+  server.addHook('onRequest', () => turnstile.pass())
   server.addHook('onRequest', async ({ raw }) => {
     if (raw.httpVersion === '1.1' && raw.headers.host === undefined) throw new ApiRefusal('HOST_MISSING')
   })

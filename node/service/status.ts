@@ -53,7 +53,7 @@ export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
     ledger: node.growth,
     era: era.era,
     view,
-    phase: removal !== undefined ? 'removed' : node.me < 0 ? 'following' : phase,
+    phase: node.me < 0 ? 'following' : removal !== undefined ? 'removed' : phase,
     removed: removal ?? null,
     leader: {
       name: names[leader],

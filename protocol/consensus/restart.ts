@@ -109,7 +109,9 @@ function ask(d: Draft, to: MemberIndex): void {
  */
 export function answer(d: Draft, to: MemberIndex, nonce: number): void {
   const { s } = d
-  if (s.phase === 'recovering') return
+  // An answer is a hundred times what a question is: whoever asks on and on gets one in each tick of the repeat timer.
+  if (s.phase === 'recovering' || s.answered.get(to) === s.tick) return
+  s.answered = withEntry(s.answered, to, s.tick)
   const signed: Answer['signed'][number][] = []
   for (const { message } of s.kept.values())
     if ((message.kind === 'vote' || message.kind === 'commit') && message.slot.view === s.view) signed.push(message)

@@ -169,6 +169,8 @@ export type State = {
   readonly repeatCommit: boolean
   readonly barredView: number
   readonly answers: ReadonlyMap<MemberIndex, Answer>
+  /** Whose question was answered in which tick: one question of a member is answered in each. */
+  readonly answered: ReadonlyMap<MemberIndex, number>
   readonly askNonce: number
   readonly restartWaited: boolean
   readonly echoes: ReadonlyMap<number, Echo>

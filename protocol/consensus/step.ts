@@ -83,6 +83,7 @@ function emptyState(era: Era, signer: Signer, certificate: Certificate | null): 
     repeatCommit: false,
     barredView: -1,
     answers: new Map(),
+    answered: new Map(),
     askNonce: 0,
     restartWaited: false,
     echoes: new Map(),

@@ -439,6 +439,18 @@ describe('§6 recover', () => {
     expect(h.state.phase).toBe('running')
     expect(asked(36)).toEqual([])
   })
+  it('a member that asks on and on is answered once in each tick of the repeat timer, and the others beside it', () => {
+    const h = new Hand(5, 4).start()
+    const flood = (from: number): number =>
+      Array.from({ length: 1000 }, (_, nonce) =>
+        ofType(h.receiveFrom(from, { kind: 'ask', era: 0, nonce }), 'send').filter(
+          ({ message }) => message.kind === 'answer',
+        ),
+      ).flat().length
+    expect([flood(0), flood(1), flood(0)]).toEqual([1, 1, 0])
+    h.elapse('repeat')
+    expect([flood(0), flood(1)]).toEqual([1, 1])
+  })
   it('in a later era it knows why view 0 was entered, and shows it, although its record is lost', () => {
     const certificate = commits({ ...at(7, 3, FIRST), height: 40 }, [0, 1, 2])
     const beginning = { kind: 'recover' as const, certificate }
