@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { plotOf, tableOf } from './report.ts'
+import { STRATEGIES } from './segment.ts'
 import { study } from './study.ts'
 
 const { values } = parseArgs({ options: { segments: { type: 'string', default: '1000' }, write: { type: 'boolean' } } })
@@ -17,7 +18,9 @@ const began = Date.now()
 const cells = study(segments)
 const table = tableOf(cells)
 console.log(table)
-console.log(`${segments} segments in each of ${cells.length} cells, ${((Date.now() - began) / 1000).toFixed(0)} s`)
+console.log(
+  `${segments} segments, each in ${cells.length / STRATEGIES.length} runs, ${((Date.now() - began) / 1000).toFixed(0)} s`,
+)
 if (values.write === true) {
   const [from, to] = ['<!-- simulate:trust -->', '<!-- /simulate:trust -->']
   const page = new URL('../../docs/trust.md', import.meta.url)
@@ -25,6 +28,6 @@ if (values.write === true) {
   const [start, end] = [before.indexOf(from), before.indexOf(to)]
   if (start < 0 || end < start) throw new Error(`docs/trust.md has no place ${from} … ${to}`)
   writeFileSync(page, `${before.slice(0, start + from.length)}\n\n${table}\n\n${before.slice(end)}`)
-  const caption = `share of those that rate a device who lie; ${segments} segments in each point`
+  const caption = `share of those that rate a device who lie; ${segments} segments, each with one of the strategies`
   writeFileSync(new URL('../../docs/trust.svg', import.meta.url), plotOf(cells, caption))
 }

@@ -56,13 +56,12 @@ export function planOf(seed: number, strategy: Strategy, share: number): Plan {
   }
 }
 
-/** What came out. Exposure: rounds in which a guilty device was in service and misbehaved, of all since it began. */
+/** What came out: how many there were, and how many of them were cut off at least once. */
 export type Result = {
   readonly honest: number
   readonly honestCut: number
   readonly guilty: number
   readonly guiltyCut: number
-  readonly exposure: number
 }
 
 /** Where every device stands after a round, for tests: trust, and whether it is cut off. `said[rater][device]`. */
@@ -100,13 +99,7 @@ class Segment {
   }
 
   run(look?: Look): Result {
-    let [misbehaved, exposed] = [0, 0]
     for (let round = 0; round < ROUNDS; round++) {
-      for (let device = 0; device < this.#plan.devices; device++) {
-        if (!this.#misbehaves(device, round)) continue
-        misbehaved++
-        if (!this.#isCut[device]) exposed++
-      }
       const said = this.#round(round)
       look?.({ said, trust: [...this.#trust], isCut: [...this.#isCut] })
       if (this.#plan.strategy === 'whitewashing') this.#comeBack()
@@ -119,7 +112,6 @@ class Segment {
       honestCut: honest.filter((device) => this.#wasCut[device]).length,
       guilty: guilty.length,
       guiltyCut: guilty.filter((device) => this.#wasCut[device]).length,
-      exposure: misbehaved === 0 ? 0 : exposed / misbehaved,
     }
   }
 

@@ -54,7 +54,7 @@ describe('against the state machine', () => {
   it.each(['bad-mouthing', 'ballot-stuffing', 'collusion', 'on-off'] as const)(
     '%s: blocks with the same opinions lead to the same trust and the same blacklist, round by round',
     (strategy) => {
-      const plan: Plan = { ...planOf(7, strategy, 0), devices: 7, liars: 3, begins: 2, noise: 0.05 }
+      const plan: Plan = { ...planOf(7, strategy, 0), devices: 7, liars: 2, begins: 2, noise: 0.05 }
       const chain = new Chain()
       const memberSet = { ...GENESIS.memberSet, parameters: DEFAULT_PARAMETERS }
       chain.entries.set(ERA_STATE_KEY, encodeEra(firstEra(memberSet)))
@@ -71,7 +71,7 @@ describe('against the state machine', () => {
           const values = others.map((device) => [keyOf(device), round.said[rater]?.[device] as number])
           return make('trust.opinion', keyOf(rater), opinions(Object.fromEntries(values), chain.time), life)
         })
-        expect(chain.block(...said).every((code) => code === null)).toBe(true)
+        expect(chain.block(...said)).toEqual(said.map(() => null))
         for (const device of devices) {
           const id = address(keyOf(device))
           expect(readTrust(chain, id)?.trustPpm).toBe(round.trust[device])
@@ -95,7 +95,7 @@ describe('against the state machine', () => {
 
 describe('report', () => {
   it('has a row for each strategy and aggregation, and a plot with a line for each in both rows of panels', () => {
-    const cells = study(1, [0, 40])
+    const cells = study(STRATEGIES.length, [0, 40])
     expect(tableOf(cells).split('\n')).toHaveLength(2 + STRATEGIES.length * 3)
     expect(plotOf(cells, 'x').match(/<polyline/g)).toHaveLength(2 * STRATEGIES.length * 3)
   })

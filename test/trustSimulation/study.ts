@@ -14,11 +14,9 @@ export type Cell = {
   readonly detected: number
   /** Honest devices that were cut off. */
   readonly falselyCut: number
-  /** Rounds in which guilty devices misbehaved in service, of all in which they tried; the mean of segments. */
-  readonly exposure: number
 }
 
-/** Runs the segments 1 … `segments` in every cell. */
+/** Runs the segments 1 … `segments`, each with one strategy in turn, under every share of liars and aggregation. */
 export function study(segments: number, shares: readonly number[] = SHARES): Cell[] {
   const cells: Cell[] = []
   for (const strategy of STRATEGIES)
@@ -28,19 +26,17 @@ export function study(segments: number, shares: readonly number[] = SHARES): Cel
 }
 
 function cellOf(strategy: Strategy, aggregation: AggregationName, sharePercent: number, segments: number): Cell {
-  let [honest, honestCut, guilty, guiltyCut, exposure] = [0, 0, 0, 0, 0]
-  for (let seed = 1; seed <= segments; seed++) {
+  let [honest, honestCut, guilty, guiltyCut] = [0, 0, 0, 0]
+  for (let seed = 1 + STRATEGIES.indexOf(strategy); seed <= segments; seed += STRATEGIES.length) {
     const result = runSegment(planOf(seed, strategy, sharePercent / 100), aggregation)
     honest += result.honest
     honestCut += result.honestCut
     guilty += result.guilty
     guiltyCut += result.guiltyCut
-    exposure += result.exposure
   }
   return {
     ...{ strategy, aggregation, sharePercent },
     detected: guiltyCut / guilty,
     falselyCut: honestCut / honest,
-    exposure: exposure / segments,
   }
 }
