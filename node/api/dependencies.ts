@@ -12,6 +12,7 @@ import type { EvidenceRecord } from '../../protocol/kinds/evidence/record.ts'
 import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
+import type { BundleClaim } from '../../protocol/kinds/stix/record.ts'
 import type { KeptOpinion } from '../../protocol/kinds/trust/opinions.ts'
 import type { TrustPoint, TrustRecord } from '../../protocol/kinds/trust/record.ts'
 import type { Parameters, PublicKeyHex } from '../../protocol/members.ts'
@@ -63,6 +64,9 @@ export type OpenProposal = {
   readonly needed: number
   readonly expired: boolean
 }
+
+/** What members said of the STIX bundle of the block at `height`. */
+export type AnchoredBundle = { readonly height: number; readonly claims: readonly BundleClaim[] }
 
 /** An offence of a member that is recorded on the chain. `key`: its state key; `name`: of the member, null once its key is no member's. */
 export type Offence = {
@@ -183,6 +187,10 @@ export type ApiDependencies = {
   proposal(id: string): Promise<OpenProposal | undefined>
   /** Recorded offences, of one member if given, after the state key `after`, in the order of their keys. */
   offences(page: { member: string | undefined; after: string | undefined; limit: number }): Promise<readonly Offence[]>
+  /** Claims about STIX bundles, of blocks above the height `after`, in ascending order. */
+  stixBundles(page: { after: number | undefined; limit: number }): Promise<readonly AnchoredBundle[]>
+  /** The STIX bundle of a block: its canonical text. */
+  stixBundle(height: number): Promise<{ readonly text: string } | 'none' | 'pruned' | 'unknown'>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>

@@ -9,6 +9,7 @@ import { KINDS } from '../../protocol/kinds/table.ts'
 import type { Member } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
 import type {
+  AnchoredBundle,
   CommittedBlock,
   CommittedCertificate,
   DeviceSnapshot,
@@ -142,3 +143,12 @@ export function transactionView(id: string, known: KnownTransaction): Record<str
     bytes: known.bytes.length,
   }
 }
+
+/** What members said of the STIX bundle of one block. */
+export const bundleView = ({ height, claims }: AnchoredBundle) => ({
+  height,
+  claims: claims.map(({ hash, member, height: at, transaction }) => ({
+    ...{ hash: toHex(hash), member },
+    ...{ height: at, transaction: toHex(transaction) },
+  })),
+})

@@ -9,6 +9,7 @@ import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
@@ -40,6 +41,9 @@ export type Answered = { readonly code: Code; readonly proof: string | null }
 const refusal = (code: Code): Answered => ({ code, proof: null })
 const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(proof) })
 
+/** Kinds of transactions that devices hand in. */
+const HANDED_IN: readonly string[] = [deviceReport.name, readingBatch.name]
+
 /** Answers the questions of devices. */
 export class Questions {
   readonly #deps: QuestionDependencies
@@ -55,7 +59,7 @@ export class Questions {
   async submit(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const read = readTransaction(data, this.#deps.chainId)
     if (typeof read === 'string') return refusal(read)
-    if (read.transaction.kind !== deviceReport.name) return refusal('LIGHT_NOT_A_REPORT')
+    if (!HANDED_IN.includes(read.transaction.kind)) return refusal('LIGHT_NOT_A_REPORT')
     if (toHex(read.signer) !== peer) return refusal('LIGHT_FOREIGN_REPORT')
     const [code] = await this.#deps.intake.submit([data])
     return refusal(code as Code)

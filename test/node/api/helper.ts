@@ -3,6 +3,7 @@ import { SignJWT } from 'jose'
 import { DEFAULT_PARAMETERS } from '../../../config/genesisFile.ts'
 import { type Api, type ApiOptions, createApi } from '../../../node/api/api.ts'
 import type {
+  AnchoredBundle,
   ApiDependencies,
   DeviceEvent,
   DeviceSnapshot,
@@ -194,6 +195,14 @@ export class FakeNode implements ApiDependencies {
     return this.recorded
       .filter((one) => (member === undefined || one.member === member) && (after === undefined || one.key > after))
       .slice(0, limit)
+  }
+  readonly anchored: AnchoredBundle[] = []
+  async stixBundles({ after = 0, limit }: { after: number | undefined; limit: number }) {
+    return this.anchored.filter(({ height }) => height > after).slice(0, limit)
+  }
+  async stixBundle(height: number) {
+    if (height > 9) return 'unknown'
+    return this.anchored.some((one) => one.height === height) ? { text: '{"type":"bundle"}' } : 'none'
   }
   async device(id: string) {
     return this.snapshots.get(id)
