@@ -11,7 +11,7 @@ import { ERA_STATE_KEY, type EraRecord, readEra } from './kinds/governance/recor
 import type { BlockContext, Kind, StateReader, StateView } from './kinds/kind.ts'
 import { roleOf } from './kinds/roles.ts'
 import { KINDS } from './kinds/table.ts'
-import { evaluateTrust } from './kinds/trust/evaluation.ts'
+import { evaluatingTrust } from './kinds/trust/evaluation.ts'
 import { OPINIONS_PREFIX } from './kinds/trust/opinions.ts'
 import { LIMITS } from './limits.ts'
 import type { PublicKeyHex } from './members.ts'
@@ -242,11 +242,16 @@ export class BlockExecution {
    * refused: records of devices that are cut off take of the entries kept free.
    */
   end(): void {
+    for (const _ of this.ending());
+  }
+
+  /** As `end`, giving way in between. */
+  *ending(): Generator<void, void> {
     if (this.#ended) throw new Error('a block ends once')
     this.#ended = true
     const changed = [...this.#state.changes().keys()].filter((key) => key.startsWith(OPINIONS_PREFIX))
     const ids = changed.map((key) => key.slice(OPINIONS_PREFIX.length))
-    evaluateTrust(ids, this.#surroundings.block, this.#state)
+    yield* evaluatingTrust(ids, this.#surroundings.block, this.#state)
   }
 
   /** State after the transactions applied up to now, and after `end` that of the block. */

@@ -48,7 +48,7 @@ const PARAMETERS = {
   trustThresholdPpm: integer(0, 1_000_000),
   /** Rounds of opinions in a row below the threshold that lead to blacklisting. */
   trustPatience: integer(1, 1000),
-  /** Trust of a device that is new or was reinstated, parts per million. */
+  /** Trust of a device that is new or was reinstated, and the most that a voice weighs, parts per million. */
   trustInitialPpm: integer(0, 1_000_000),
   /** Fresh voices about a device without which its trust stands as it is. */
   trustMinRaters: integer(1, LIMITS.ratersMax),

@@ -207,7 +207,7 @@ export class Executor {
       if (execution.nextEra !== null) break
       yield
     }
-    execution.end()
+    yield* execution.ending()
     const ids = included.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
     const changes = stateChangesOf(execution.state.changes(), first.height + 1)
@@ -304,7 +304,7 @@ export class Executor {
         // Over several steps a commit may have taken the state away under the execution: then it says nothing about the block.
         return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : 'BLOCK_TRANSACTION'
     }
-    execution.end()
+    yield* execution.ending()
     const end = this.#rules.judgeEnd(header, execution)
     if (end !== null) return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : end
     const changes = stateChangesOf(execution.state.changes(), header.height)

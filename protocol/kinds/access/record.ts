@@ -18,7 +18,7 @@ const countedOpinionCodec = record({
   /** Id of a device, or the address of a member. */
   rater: deviceId,
   trustPpm: ppm,
-  /** Trust in the rater, which its word weighs. */
+  /** What its word weighed: the trust in the rater, up to that of a new device. */
   weightPpm: ppm,
   observedAt: integer(),
   /** Height of the block that holds it. */

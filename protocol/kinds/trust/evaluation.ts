@@ -33,16 +33,20 @@ type Outcome = {
   readonly voices: readonly CountedOpinion[]
 }
 
-/** Evaluates the devices of `ids` (hexadecimal), about which opinions have changed in the block. */
-export function evaluateTrust(ids: readonly string[], block: BlockContext, state: StateView): void {
+/** Evaluates the devices of `ids` (hexadecimal), about which opinions have changed in the block; gives way after each. */
+export function* evaluatingTrust(ids: readonly string[], block: BlockContext, state: StateView): Generator<void, void> {
   if (ids.length === 0) return
   const voices = new Voices(block, state)
   const outcomes: Outcome[] = []
   for (const id of [...ids].sort()) {
     const outcome = outcomeOf(id, block, state, voices)
     if (outcome !== undefined) outcomes.push(outcome)
+    yield
   }
-  for (const outcome of outcomes) carryOut(outcome, block, state)
+  for (const outcome of outcomes) {
+    carryOut(outcome, block, state)
+    yield
+  }
 }
 
 function outcomeOf(id: string, block: BlockContext, state: StateReader, all: Voices): Outcome | undefined {

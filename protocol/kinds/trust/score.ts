@@ -1,6 +1,6 @@
 /**
  * `trust.score`: an outside module's score of a device is the voice of the member whose API key signs it, one among those of the devices
- * around it, with the weight of full trust (evaluation.ts). While too few voices are there to judge, the score of the device's own member
+ * around it, with the weight of a new device's (voices.ts). While too few voices are there to judge, the score of the device's own member
  * stands as its trust. Owns 'opinions/' and, of 'trust/', what counts scores.
  */
 import { fromHex, toHex } from '../../bytes.ts'

@@ -46,7 +46,7 @@ describe('trust queries', () => {
       [null, 100_002, 800_000],
       [null, 100_002, 800_000],
       [null, 100_002, 800_000],
-      ['m2', 900_000, 1_000_000],
+      ['m2', 900_000, 800_000],
     ])
     expect(found?.blacklist).toMatchObject({ cause: 'opinions', finalScorePpm: 100_002, thresholdPpm: 500_000 })
     expect(await queries().deviceTrust(address(99))).toBeUndefined()

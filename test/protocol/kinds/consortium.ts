@@ -22,8 +22,13 @@ import type { Code } from '../../../protocol/verdict.ts'
 
 /** Secret key number `n`, 1 … 255. */
 export const secretKey = (n: number): Uint8Array => new Uint8Array(32).fill(n)
+const keys = new Map<number, Uint8Array>()
 /** Public key of `secretKey(n)`. */
-export const key = (n: number): Uint8Array => publicKeyOf(secretKey(n))
+export function key(n: number): Uint8Array {
+  const known = keys.get(n) ?? publicKeyOf(secretKey(n))
+  keys.set(n, known)
+  return known
+}
 /** Address of that key, hexadecimal. */
 export const address = (n: number): string => toHex(addressOf(key(n)))
 

@@ -173,7 +173,7 @@ describe('trust and access', () => {
       cause: 'score',
       finalScorePpm: 5,
       thresholdPpm: 500_000,
-      opinions: [{ rater: deviceBytes(1), trustPpm: 5, weightPpm: 1_000_000, height: 7 }],
+      opinions: [{ rater: deviceBytes(1), trustPpm: 5, weightPpm: 800_000, height: 7 }],
       lowScores: scores.slice(3).map(({ transaction }) => transaction.id),
       member: null,
       height: 7,
