@@ -42,6 +42,12 @@ export const LIMITS = {
   stateValueBytesMax: 60 * 1024,
   /** Entries of the whole BKVS: bounds the memory of the state tree (about 110 bytes each). Beyond: STATE_FULL. */
   stateEntriesMax: 4_000_000,
+  /** Voices about one device that are kept (40 bytes each). Further ones wait until one is no longer fresh. */
+  ratersMax: 64,
+  /** How far a device's clock may be ahead when it forms an opinion, ms of block time. Beyond: OPINION_AHEAD. */
+  opinionAheadMsMax: 60_000,
+  /** Opinions in one `trust.opinion`. More: another transaction. */
+  opinionsMax: 64,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
   /** A small consensus message, bytes: 64 signatures and their frame. */

@@ -127,6 +127,29 @@ export const VERDICTS = {
     409,
     'The device is in mode observe: scored, never cut off. Its owner can change the mode to enforce.',
   ),
+  DEVICE_TRUSTED: ignore(
+    1,
+    409,
+    'The device belongs to another member, and its trust is not below the threshold. ' +
+      'Score it: it is cut off once the voices about it agree, or by its owner.',
+  ),
+  OPINION_SELF: ignore(1, 422, 'A device gave an opinion about itself. Leave it out: it would not count.'),
+  OPINION_SEGMENT: ignore(
+    1,
+    422,
+    'An opinion is about a device of another segment. Devices judge what they can see: those of their own.',
+  ),
+  OPINION_STALE: ignore(
+    0,
+    409,
+    'An opinion is older than the time for which opinions count, or not newer than the rater’s last about the same device. ' +
+      'Look again and send what is true now.',
+  ),
+  OPINION_AHEAD: ignore(
+    1,
+    422,
+    'observedAt of an opinion lies more than a minute ahead of the time of the block. Set the clock of the device.',
+  ),
   APPROVALS_MISSING: ignore(
     0,
     422,

@@ -60,7 +60,7 @@ export class Executor {
   readonly reads: LedgerReads
   readonly #ledger: LedgerStore
   readonly #options: ExecutorOptions
-  readonly #context: Pick<BlockContext, 'chainId' | 'trust'>
+  readonly #context: Pick<BlockContext, 'chainId'>
   readonly #rules: HeaderRules
   readonly #tree: StateTree
   readonly #head: Head
@@ -80,7 +80,7 @@ export class Executor {
     this.#ledger = ledger
     this.#options = options
     const chainId = chainIdOf(genesis)
-    this.#context = { chainId, trust: genesis.trust }
+    this.#context = { chainId }
     this.#rules = new HeaderRules(genesis)
     this.#tree = opened.tree
     this.#head = opened.head
@@ -198,6 +198,7 @@ export class Executor {
       if (execution.nextEra !== null) break
       yield
     }
+    execution.end()
     const ids = included.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
     const changes = stateChangesOf(execution.state.changes(), first.height + 1)
@@ -285,6 +286,7 @@ export class Executor {
         // Over several steps a commit may have taken the state away under the execution: then it says nothing about the block.
         return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : 'BLOCK_TRANSACTION'
     }
+    execution.end()
     const end = this.#rules.judgeEnd(header, execution)
     if (end !== null) return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : end
     const changes = stateChangesOf(execution.state.changes(), header.height)

@@ -10,6 +10,7 @@ import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
 import { deviceReport } from './report/report.ts'
+import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
 // Method parameters are compared both ways, so kinds of different payloads stand in one list; only `apply` after its own `payload` is called.
@@ -23,6 +24,7 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceRetire,
   deviceReport,
   trustScore,
+  trustOpinion,
   accessBlacklist,
   accessReinstate,
   evidence,

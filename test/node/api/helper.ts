@@ -21,6 +21,7 @@ import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
 import { CborError } from '../../../protocol/cbor.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { kvStateKey } from '../../../protocol/kinds/kv/kv.ts'
+import { startingTrust } from '../../../protocol/kinds/trust/record.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import type { StateEntry } from '../../../protocol/state/entry.ts'
 import { decodeTransaction, signerOf, type Transaction } from '../../../protocol/transaction.ts'
@@ -271,7 +272,7 @@ export class FakeNode implements ApiDependencies {
         statusSince: 1,
         ...changes,
       },
-      trust: { trustPpm: 500_000, scores: 0, below: 0, lowScores: [], lastHeight: 1, lastTransaction: null },
+      trust: startingTrust(500_000, 1),
     })
     return id
   }

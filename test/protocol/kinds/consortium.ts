@@ -45,9 +45,13 @@ export const GENESIS: Genesis = {
       timeoutDoublingsMax: 3,
       inclusionTimeoutMs: 1000,
       clockDriftMs: 100,
+      trustThresholdPpm: 500_000,
+      trustPatience: 3,
+      trustInitialPpm: 800_000,
+      trustMinRaters: 3,
+      trustFreshnessMs: 60_000,
     },
   },
-  trust: { thresholdPpm: 500_000, patience: 3, initialPpm: 800_000 },
   apiKeys: API_KEYS.map((n) => [toHex(key(n))]),
 }
 export const TIME = 10_000_000
@@ -62,7 +66,6 @@ export const blockAt = (height: number, time = TIME, present = firstEra(GENESIS.
   memberSet: present.memberSet,
   members: memberIndex(present.memberSet),
   quorum: quorumSizes(present.memberSet.members.length, present.memberSet.parameters.percent).q,
-  trust: GENESIS.trust,
 })
 
 let counter = 0
@@ -114,6 +117,7 @@ export class Chain {
   apply(transaction: SignedTransaction): Code | null {
     const execution = new BlockExecution(this.surroundings())
     const code = execution.apply(transaction)
+    execution.end()
     this.height++
     for (const [key, value] of execution.state.changes()) {
       if (value === null) this.entries.delete(key)
