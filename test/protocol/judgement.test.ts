@@ -21,7 +21,7 @@ const phi = (
 ): number | null => consistencyOf({ peer: weights(peer), own: weights(own), observable })
 
 /** Trust after the judgements, from `before` on. */
-const after = (phis: readonly number[], before: LocalTrust = firstTrust(JUDGEMENT_RULE)): LocalTrust =>
+const trustAfter = (phis: readonly number[], before: LocalTrust = firstTrust(JUDGEMENT_RULE)): LocalTrust =>
   phis.reduce((trust, one) => judged(trust, one, JUDGEMENT_RULE), before)
 const times = <T>(n: number, value: T): T[] => Array.from({ length: n }, () => value)
 
@@ -67,25 +67,25 @@ describe('consistency', () => {
 
 describe('local trust', () => {
   it('one judgement downward weighs forty times one upward', () => {
-    expect(after([1_000_000]).trustPpm).toBe(706_000)
-    expect(after([200_000]).trustPpm).toBe(300_000)
+    expect(trustAfter([1_000_000]).trustPpm).toBe(706_000)
+    expect(trustAfter([200_000]).trustPpm).toBe(300_000)
   })
 
   it('a rootkit: below the threshold of blacklisting within two judgements, from the highest trust too', () => {
     const trusted: LocalTrust = { trustPpm: 1_000_000, memoryPpm: 0 }
-    expect(after([190_000], trusted).trustPpm).toBe(352_000)
-    expect(after([190_000, 190_000], trusted).trustPpm).toBeLessThan(300_000)
+    expect(trustAfter([190_000], trusted).trustPpm).toBe(352_000)
+    expect(trustAfter([190_000, 190_000], trusted).trustPpm).toBeLessThan(300_000)
   })
 
   it('a trifle in every report never leads to the threshold', () => {
-    expect(after(times(10_000, 820_000)).trustPpm).toBeGreaterThan(700_000)
+    expect(trustAfter(times(10_000, 820_000)).trustPpm).toBeGreaterThan(700_000)
   })
 
   it('an on-off attacker does not buy trust back: its memory grows with each bad turn and stays over the good ones', () => {
     let trust = firstTrust(JUDGEMENT_RULE)
     const peaks: number[] = []
     for (let round = 0; round < 8; round++) {
-      trust = after([...times(3, 190_000), ...times(60, 1_000_000)], trust)
+      trust = trustAfter([...times(3, 190_000), ...times(60, 1_000_000)], trust)
       peaks.push(trust.trustPpm)
     }
     // After five minutes of good behaviour each time, for ever less.
@@ -95,7 +95,7 @@ describe('local trust', () => {
   })
 
   it('one honest mistake is forgiven within the hour', () => {
-    const later = after([460_000, ...times(720, 1_000_000)])
+    const later = trustAfter([460_000, ...times(720, 1_000_000)])
     expect(later.trustPpm).toBeGreaterThan(900_000)
   })
 
@@ -112,7 +112,7 @@ describe('local trust', () => {
   it('any history → integers from 0 to 1 000 000, never above the whole less the memory once a judgement has lowered it', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 1_000_000 }), { maxLength: 200 }), (phis) => {
-        const { trustPpm, memoryPpm } = after(phis)
+        const { trustPpm, memoryPpm } = trustAfter(phis)
         return [trustPpm, memoryPpm].every((v) => Number.isInteger(v) && v >= 0 && v <= 1_000_000)
       }),
     )
