@@ -79,14 +79,14 @@ export type JudgementRule = {
 }
 
 /**
- * At one judgement every 5 s: a rootkit that only the peer reports (φ 0.19) takes trust from the whole below 300 000 in two judgements; the
+ * At one judgement every 5 s: a rootkit that only the peer reports (φ 0.19) takes trust from the whole below 300 000 in one judgement; the
  * memory of one halves in half an hour. Silence takes a tenth in a minute, and alone never leads to the usual threshold of
  * blacklisting (300 000).
  */
 export const JUDGEMENT_RULE: JudgementRule = {
   initialPpm: 700_000,
   upAlphaPpm: 20_000,
-  downAlphaPpm: 800_000,
+  downAlphaPpm: 900_000,
   misbehaviourPpm: 700_000,
   rememberPpm: 400_000,
   forgetPpm: 2000,

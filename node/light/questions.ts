@@ -1,6 +1,6 @@
 /**
- * Questions of devices (ledger.md §6): a report handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
- * Invariants: a device hands in its own reports only and is given proofs of what concerns it only; every refusal has a code of the table;
+ * Questions of devices (ledger.md §6): a report or opinions handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
+ * Invariants: a device hands in its own reports and opinions only and is given proofs of what concerns it only; every refusal has a code of the table;
  * what proofs cost altogether is bounded, whoever asks.
  */
 import { toHex } from '../../protocol/bytes.ts'
@@ -8,8 +8,10 @@ import { CborError } from '../../protocol/cbor.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
-import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { deviceStateKey, readDevice } from '../../protocol/kinds/device/record.ts'
+import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Proof, renderProof } from '../../protocol/proof.ts'
@@ -22,6 +24,9 @@ import { LIGHT_LIMITS } from './limits.ts'
 import { ERAS_PER_ANSWER_MAX, erasAnswer, erasQuestion } from './messages.ts'
 import { deviceIdOf } from './roles.ts'
 
+/** Kinds that a device hands in. */
+const HANDED_IN: readonly string[] = [deviceReport.name, trustOpinion.name]
+
 /** What the answers are made of. */
 export type QuestionDependencies = {
   readonly chainId: Uint8Array
@@ -29,7 +34,7 @@ export type QuestionDependencies = {
   readonly intake: Pick<Intake, 'submit'>
   readonly reads: Pick<
     LedgerReads,
-    'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
+    'state' | 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
   >
 }
 
@@ -50,11 +55,11 @@ export class Questions {
     this.#budget = new TokenBucket(proofHashesPerSecond, proofHashesBurst, () => deps.clock.monotonic())
   }
 
-  /** Takes a report of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */
+  /** Takes a report or opinions of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */
   async submit(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const read = readTransaction(data, this.#deps.chainId)
     if (typeof read === 'string') return refusal(read)
-    if (read.transaction.kind !== deviceReport.name) return refusal('LIGHT_NOT_A_REPORT')
+    if (!HANDED_IN.includes(read.transaction.kind)) return refusal('LIGHT_NOT_A_REPORT')
     if (toHex(read.signer) !== peer) return refusal('LIGHT_FOREIGN_REPORT')
     const [code] = await this.#deps.intake.submit([data])
     return refusal(code as Code)
@@ -64,7 +69,7 @@ export class Questions {
   async state(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const key = utf8(data)
     if (key === undefined) return refusal('MESSAGE_MALFORMED')
-    if (!mayRead(peer, key)) return refusal('LIGHT_FORBIDDEN')
+    if (!mayRead(peer, key, { get: (one) => this.#deps.reads.state(one)?.value })) return refusal('LIGHT_FORBIDDEN')
     if (!this.#afford(LIGHT_LIMITS.stateProofHashes)) return refusal('LIGHT_BUSY')
     const proof = await this.#deps.reads.proveState(key)
     return proof === undefined ? refusal('LIGHT_UNPROVABLE') : proved(proof)
@@ -111,11 +116,18 @@ export class Questions {
   }
 }
 
-/** Own record; trust, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
-function mayRead(peer: PublicKeyHex, key: string): boolean {
-  if (key === deviceStateKey(deviceIdOf(peer))) return true
+/**
+ * Own record and those of its segment (and that there is none, of any id), trust, blacklisting and reinstatement of any device: what it needs to
+ * judge itself and its peers.
+ */
+function mayRead(peer: PublicKeyHex, key: string, state: StateReader): boolean {
+  const own = deviceIdOf(peer)
   const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
-  return id !== undefined && [trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)
+  if (id === undefined) return false
+  if ([trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)) return true
+  if (key !== deviceStateKey(id)) return false
+  const other = id === own ? undefined : readDevice(state, id)
+  return other === undefined || other.segment === readDevice(state, own)?.segment
 }
 
 function utf8(data: Uint8Array): string | undefined {

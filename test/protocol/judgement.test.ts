@@ -66,14 +66,14 @@ describe('consistency', () => {
 })
 
 describe('local trust', () => {
-  it('one judgement downward weighs forty times one upward', () => {
+  it('one judgement downward weighs forty-five times one upward', () => {
     expect(trustAfter([1_000_000]).trustPpm).toBe(706_000)
-    expect(trustAfter([200_000]).trustPpm).toBe(300_000)
+    expect(trustAfter([200_000]).trustPpm).toBe(250_000)
   })
 
-  it('a rootkit: below the threshold of blacklisting within two judgements, from the highest trust too', () => {
+  it('a rootkit: below the threshold of blacklisting with one judgement, from the highest trust too', () => {
     const trusted: LocalTrust = { trustPpm: 1_000_000, memoryPpm: 0 }
-    expect(trustAfter([190_000], trusted).trustPpm).toBe(352_000)
+    expect(trustAfter([190_000], trusted).trustPpm).toBe(271_000)
     expect(trustAfter([190_000, 190_000], trusted).trustPpm).toBeLessThan(300_000)
   })
 

@@ -46,6 +46,7 @@ const baselineCodec = list(text(80), 1_000_000)
 /** Monitor of listening sockets. */
 export const listenersMonitor = (options: ListenersOptions = LISTENERS_DEFAULTS): Monitor<ListenersBaseline> => ({
   name: 'listeners',
+  categories: ['network.listener'],
   empty: () => ({ known: new Set(), lastInodes: new Set(), owners: new Map() }),
   async observe(machine, baseline, turn) {
     const listeners: Listener[] = []

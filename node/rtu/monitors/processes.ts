@@ -63,6 +63,7 @@ const baselineCodec = list(
 /** Monitor of processes. */
 export const processesMonitor = (options: ProcessesOptions = PROCESSES_DEFAULTS): Monitor<ProcessesBaseline> => ({
   name: 'processes',
+  categories: ['process.unknown', 'process.changed'],
   empty: () => ({ executables: new Map(), resumeAfterPid: 0 }),
   async observe(machine, baseline, turn) {
     const listed = attempt(() => machine.readdir('/proc', options.processesMax + 1024))

@@ -42,6 +42,7 @@ const DISKS_MAX = 16
 /** Monitor of resources. */
 export const resourcesMonitor = (options: ResourcesOptions = RESOURCES_DEFAULTS): Monitor<ResourcesBaseline> => ({
   name: 'resources',
+  categories: ['resource.cpu', 'resource.memory', 'resource.disk'],
   empty: () => ({ cpu: null, water: new Map() }),
   async observe(machine, baseline, turn) {
     const ticks = read(machine, '/proc/stat', 'processor time', parseCpuTicks)

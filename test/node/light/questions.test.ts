@@ -182,6 +182,7 @@ describe('receipt', () => {
       chainId: CHAIN_ID,
       intake: { submit: async () => [] },
       reads: {
+        state: (name) => reads.state(name),
         transaction: (id) => reads.transaction(id),
         headerAt: (height) => reads.headerAt(height),
         proveBlock: (height) => reads.proveBlock(height),
