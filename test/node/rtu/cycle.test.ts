@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -118,10 +118,17 @@ describe('cycle', () => {
     })
   })
 
+  it('a baseline that was changed on the disk → RTU_FILE_ALTERED, and nothing is learnt anew', async () => {
+    const machine = ordinaryMachine()
+    await cycleOf(machine).cycle.runOnce()
+    writeFileSync(path, readFileSync(path, 'utf8').replace('/sbin/init', '/sbin/evil'))
+    await expect(cycleOf(machine).cycle.runOnce()).rejects.toMatchObject({ code: 'RTU_FILE_ALTERED' })
+  })
+
   it.each(['', '{', '[]', 'null', '{"format":"althing/rtu-baseline/1","cyclesLearnt":-1,"monitors":{}}', '\xff'])(
-    'a baseline of %j → RTU_BASELINE_DAMAGED, and nothing is learnt anew',
+    'a signed baseline of %j → RTU_BASELINE_DAMAGED, and nothing is learnt anew',
     async (content) => {
-      writeFileSync(path, content)
+      await fileAt(path).write(Buffer.from(content, 'latin1'))
       await expect(cycleOf(ordinaryMachine()).cycle.runOnce()).rejects.toMatchObject({ code: 'RTU_BASELINE_DAMAGED' })
     },
   )
