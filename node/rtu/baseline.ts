@@ -19,7 +19,7 @@ export type BaselineStore = {
   save(monitors: readonly AnyMonitor[], baselines: Baselines): Promise<void>
 }
 
-const FORMAT = 'althing/rtu-baseline/1'
+const FORMAT = 'althing/rtu-baseline/2'
 /** Bytes of the file. */
 export const BASELINE_BYTES_MAX = 16 * 1024 * 1024
 

@@ -35,10 +35,13 @@ import { JUDGE_DEFAULTS, type JudgeOptions, type TrustRow } from './judge.ts'
 import { type Machine, realMachine } from './machine.ts'
 import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members, type MembersOptions } from './members.ts'
 import { worstFirst } from './monitor.ts'
+import { CLOCK_DEFAULTS, clockMonitor } from './monitors/clock.ts'
 import { FILES_DEFAULTS, filesMonitor } from './monitors/files.ts'
 import { listenersMonitor } from './monitors/listeners.ts'
+import { LOGS_DEFAULTS, logsMonitor } from './monitors/logs.ts'
 import { processesMonitor } from './monitors/processes.ts'
 import { resourcesMonitor } from './monitors/resources.ts'
+import { NEIGHBOURS_DEFAULTS, type NeighboursOptions } from './neighbours.ts'
 import {
   OUTBOX_DEFAULTS,
   type Outbox,
@@ -78,6 +81,9 @@ export type RtuOptions = {
   readonly neighbours?: readonly MemberAddresses[]
   /** Absolute paths watched besides the usual ones. */
   readonly watch: readonly string[]
+  /** Absolute paths of followed logs, and texts that are looked for in them. */
+  readonly logs?: readonly string[]
+  readonly logWords?: readonly string[]
   readonly log: NetworkLog & { error(fields: object, message: string): void }
   /** What an operator can do where no member lets this device in. */
   readonly advice: string
@@ -86,7 +92,12 @@ export type RtuOptions = {
   readonly machine?: Machine
   /** Other times, for tests. */
   readonly times?: Partial<
-    MembersOptions & DeliveryOptions & RosterOptions & JudgeOptions & Pick<OutboxOptions, 'resubmitMs'>
+    MembersOptions &
+      DeliveryOptions &
+      RosterOptions &
+      JudgeOptions &
+      Pick<NeighboursOptions, 'cardsMs'> &
+      Pick<OutboxOptions, 'resubmitMs'>
   > & { readonly learningCycles?: number }
 }
 
@@ -174,6 +185,8 @@ export class RtuNode {
         ...{ self: this.device, segment: options.segment, isGossiping: isGossiping(options) },
         announce: options.announce ?? [],
         configured: options.neighbours ?? [],
+        ...NEIGHBOURS_DEFAULTS,
+        ...options.times,
         roster: { ...ROSTER_DEFAULTS, ...options.times },
         judge: { ...JUDGE_DEFAULTS, intervalMs: options.intervalMs, ...options.times },
       },
@@ -211,6 +224,8 @@ export class RtuNode {
           listenersMonitor(),
           filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
           resourcesMonitor(),
+          logsMonitor({ ...LOGS_DEFAULTS, paths: options.logs ?? [], words: options.logWords ?? [] }),
+          clockMonitor({ ...CLOCK_DEFAULTS, chainNow: () => (headers.isHeard ? headers.now() : undefined) }),
         ],
         baselines: baselineFile(parts.files.baseline),
         outbox: { add: (...report) => this.#add(...report), status: () => outbox.status() },

@@ -20,8 +20,6 @@ import type { Segment } from './segment.ts'
 
 /** Links to neighbours on each side of this device, in the order of keys. */
 export const LINKS_EACH_WAY_MAX = 8
-/** Between two rounds of cards, ms. */
-const CARDS_MS = 30_000
 
 /** What is configured. */
 export type NeighboursOptions = {
@@ -31,7 +29,11 @@ export type NeighboursOptions = {
   readonly announce: readonly string[]
   /** Devices whose addresses are known from the configuration. */
   readonly configured: readonly MemberAddresses[]
+  /** Between two rounds of cards, ms. */
+  readonly cardsMs: number
 }
+/** Twice a minute: who comes new is found within that. */
+export const NEIGHBOURS_DEFAULTS: Pick<NeighboursOptions, 'cardsMs'> = { cardsMs: 30_000 }
 /** What is used. */
 export type NeighboursNeeds = {
   readonly network: Pick<Network, 'publish' | 'setNeighbours' | 'addresses' | 'onGossip'>
@@ -95,7 +97,7 @@ export class Neighbours {
     this.relink()
     while (!signal.aborted) {
       await this.#exchange()
-      await this.#alarm.wait(withJitter(CARDS_MS), signal)
+      await this.#alarm.wait(withJitter(this.#options.cardsMs), signal)
     }
   }
 

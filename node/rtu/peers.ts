@@ -5,26 +5,23 @@
 import { toHex } from '../../protocol/bytes.ts'
 import type { Opinion } from '../../protocol/kinds/trust/opinionPayload.ts'
 import { isAlthingError } from '../errors.ts'
-import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
+import type { Network, NetworkLog } from '../network/network.ts'
 import { Alarm } from './alarm.ts'
 import type { Headers } from './headers.ts'
 import { Judge, type JudgeOptions, type Snapshot, type TrustRow } from './judge.ts'
 import type { LookupNeeds } from './lookup.ts'
 import type { Members } from './members.ts'
-import { Neighbours } from './neighbours.ts'
+import { Neighbours, type NeighboursOptions } from './neighbours.ts'
 import type { OwnFile } from './ownFile.ts'
 import { Roster, type RosterOptions } from './roster.ts'
 import { Segment } from './segment.ts'
 import { writeTrustTable } from './trustTable.ts'
 
 /** What is configured. */
-export type PeersOptions = {
+export type PeersOptions = NeighboursOptions & {
   /** Own id, hexadecimal. */
   readonly self: string
   readonly segment: string
-  readonly isGossiping: boolean
-  readonly announce: readonly string[]
-  readonly configured: readonly MemberAddresses[]
   readonly roster: RosterOptions
   readonly judge: JudgeOptions
 }
@@ -87,6 +84,8 @@ export class Peers {
       changed: () => {
         this.neighbours.relink()
         network.enforceRoles()
+        // Who is new has not heard of this device either.
+        this.neighbours.wake()
       },
     })
     const { roster } = this

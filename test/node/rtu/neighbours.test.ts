@@ -18,6 +18,7 @@ const fast = {
   resubmitMs: 1000,
   paceMs: 20,
   refreshMs: 500,
+  cardsMs: 500,
   learningCycles: 1,
 }
 
@@ -76,9 +77,9 @@ describe('a segment whose members are gone', () => {
       const voices = readOpinions({ get: (key) => reads.state(key)?.value }, three.device)
       return voices.filter(({ trustPpm }) => trustPpm < 300_000).length === 2
     }, 'both opinions are in the chain')
-    await until(() => one.outbox.status().reportsHeld < 20, 'reports are delivered')
-    const reports = await member.reports(3)
-    expect(reports.some(({ events }) => events.some(({ category }) => category === 'process.unknown'))).toBe(true)
+    const reported = async (): Promise<boolean> =>
+      (await member.reports(3)).some(({ events }) => events.some(({ category }) => category === 'process.unknown'))
+    await expect.poll(reported, { timeout: 45_000, message: 'what it reported meanwhile is in the chain' }).toBe(true)
   }, 120_000)
 
   it('a device that starts while no member can be reached finds the others by what lies on its disk', async () => {
