@@ -175,6 +175,9 @@ export function ordinaryMachine(): FakeMachine {
   machine.put('/proc/sys/net/ipv4/ip_local_port_range', { content: '32768\t60999\n' })
   machine.put('/proc/stat', { content: 'cpu  10 0 10 1000 0 0 0 0 0 0\ncpu0 1 1 1 1\n' })
   machine.put('/proc/meminfo', { content: 'MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\n' })
+  machine.put('/proc/net/dev', {
+    content: 'Inter-|\n face |\n    lo: 9 0 0 0 0 0 0 0 9 0\n  eth0: 100 0 0 0 0 0 0 0 50 0\n',
+  })
   machine.put('/proc/loadavg', { content: '0.10 0.00 0.00 1/91 6231\n' })
   return machine
 }
