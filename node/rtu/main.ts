@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { toHex } from '../../protocol/bytes.ts'
 import { CborError, type CborValue } from '../../protocol/cbor.ts'
@@ -55,6 +56,7 @@ import { Peers, type PeersStatus } from './peers.ts'
 import { eventOf, REPORT_DEFAULTS } from './report.ts'
 import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX, type RosterOptions } from './roster.ts'
 import { type Standing, StandingWatch } from './standing.ts'
+import { serveStatus } from './statusSocket.ts'
 import { readTrustTable, TRUST_FILE_BYTES_MAX } from './trustTable.ts'
 
 /** The configured members with their keys of `era`; one that is none of its members as it was. */
@@ -103,6 +105,9 @@ export type RtuOptions = {
 
 /** What an RTU may tell of itself. */
 export type RtuStatus = PeersStatus & {
+  /** Own id, hexadecimal. */
+  readonly device: string
+  readonly segment: string
   readonly members: readonly MemberStatus[]
   readonly height: number
   readonly isDisputed: boolean
@@ -152,6 +157,7 @@ export class RtuNode {
   readonly #stopping = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
+  #statusServer: Server | undefined
   #summaryAt = Number.NEGATIVE_INFINITY
   #last: Pick<CycleResult, 'learning' | 'findings' | 'blind'> = { learning: true, findings: [], blind: [] }
 
@@ -310,6 +316,7 @@ export class RtuNode {
     const height = this.headers.newest?.sealed.header.height ?? 0
     log.info({ device: this.device, height, reportsHeld, damaged }, 'RTU started')
     await this.network.start()
+    this.#statusServer = await serveStatus(this.#options.dataDirectory, () => this.status, log)
     this.members.start()
     const parts = [
       this.#cycle.run(
@@ -327,6 +334,8 @@ export class RtuNode {
 
   get status(): RtuStatus {
     return {
+      device: this.device,
+      segment: this.#options.segment,
       members: this.members.status,
       height: this.headers.newest?.sealed.header.height ?? 0,
       isDisputed: this.headers.isDisputed,
@@ -350,6 +359,7 @@ export class RtuNode {
 
   async #stop(): Promise<void> {
     this.#stopping.abort()
+    this.#statusServer?.close()
     await Promise.all([this.members.stop(), this.network.stop()])
     await this.#running
     await this.peers.save()
