@@ -80,9 +80,9 @@ describe('table', () => {
       'east    killed                -     -  yes        -      -  127.0.0.1:21002',
       'west    running  leader      54     3  yes       12  31 ms  127.0.0.1:21003',
       '',
-      'RTU    STATE    OWNER  REPORTS  LAST REPORT',
-      'rtu-1  running  north        5  2 s ago, height 55',
-      'rtu-2  running  south        0  none yet',
+      'RTU    STATE    OWNER  REPORTS  LAST REPORT         TRUSTS',
+      'rtu-1  running  north        5  2 s ago, height 55  rtu-2 71 %',
+      'rtu-2  running  south        0  none yet            -',
       '> east was killed (SIGKILL, process 77)',
     ])
   })
