@@ -35,6 +35,7 @@ import { type Platform, systemPlatform } from './platform.ts'
 import { Pool, type PoolObserver } from './pool/pool.ts'
 import { Roster } from './service/roster.ts'
 import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
+import { Publishing } from './stix/publishing.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import type { DirectoryLock } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
@@ -101,6 +102,7 @@ export class MemberNode {
   readonly intake: Intake
   readonly network: Network
   readonly eras: Eras
+  readonly stix: Publishing
   readonly startedAt: number
   readonly #parts: Parts
   readonly #listeners = new Set<(blocks: readonly CommittedBlock[]) => void>()
@@ -108,7 +110,7 @@ export class MemberNode {
   #stopping: Promise<void> | undefined
 
   private constructor(
-    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras'>,
+    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras' | 'stix'>,
     parts: Parts,
     startedAt: number,
   ) {
@@ -120,6 +122,7 @@ export class MemberNode {
     this.intake = fields.intake
     this.network = fields.network
     this.eras = fields.eras
+    this.stix = fields.stix
     this.#parts = parts
     this.startedAt = startedAt
   }
@@ -349,8 +352,15 @@ export class MemberNode {
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
     })
+    const publishing = new Publishing({
+      ...{ clock, chainId, genesis, log, reads: executor.reads },
+      secretKey: options.secretKey,
+      present: () => ({ me: eras.present.me, size: eras.present.keys.length }),
+      submit: (encoded) => intake.submit(encoded),
+      publish: (piece) => network.publish('stix', piece),
+    })
     const node = new MemberNode(
-      { genesis, roster, executor, pool, intake, network, eras },
+      { genesis, roster, executor, pool, intake, network, eras, stix: publishing },
       {
         ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion },
         newestSeenAt() {
@@ -374,7 +384,11 @@ export class MemberNode {
       eras.link(peer, up && run !== undefined ? toHex(run) : null)
     })
     network.onGossip(async (topic, data) =>
-      topic === 'proposals' ? VERDICTS[eras.receiveGossiped(data) ?? 'OK'].verdict : intake.judge(topic, data),
+      topic === 'proposals'
+        ? VERDICTS[eras.receiveGossiped(data) ?? 'OK'].verdict
+        : topic === 'stix'
+          ? VERDICTS[await publishing.judge(data)].verdict
+          : intake.judge(topic, data),
     )
     node.onCommitted((blocks) => {
       // Before the era moves on: whoever is named by a proposal may come in, and whoever no longer is may not.
@@ -438,6 +452,7 @@ export class MemberNode {
   #committed(blocks: readonly CommittedBlock[], view: number | null): void {
     if (view !== null) this.#parts.handing.included(view, this.#parts.newestSeenAt())
     this.#parts.growth.committed()
+    this.stix.committed(blocks)
     for (const listener of this.#listeners) listener(blocks)
   }
 
@@ -456,6 +471,7 @@ export class MemberNode {
     const { lock, record, ledger, signatures, growth, handing, accusing, congestion } = this.#parts
     handing.stop()
     accusing.stop()
+    this.stix.stop()
     congestion.stop()
     this.intake.stop()
     this.eras.stop()

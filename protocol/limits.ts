@@ -48,8 +48,17 @@ export const LIMITS = {
   opinionAheadMsMax: 60_000,
   /** Opinions in one `trust.opinion`. More: another transaction. */
   opinionsMax: 64,
+  /** A STIX bundle in a transaction, bytes; a larger one is anchored by its hash alone. */
+  stixBundleBytesMax: 48 * 1024,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
+  /** A signed reading's SenML pack, UTF-16 units, and its records. Beyond: READING_MALFORMED. */
+  readingCharactersMax: 4096,
+  readingRecordsMax: 64,
+  /** Name of a measurement, base name included (RFC 8428 §4.5.1 sets no bound). */
+  readingNameCharactersMax: 256,
+  /** Readings in one batch. */
+  batchReadingsMax: 65_536,
   /** A small consensus message, bytes: 64 signatures and their frame. */
   consensusMessageBytesMax: 64 * 1024,
 } as const

@@ -23,7 +23,14 @@ import type { LedgerEra } from './era.ts'
 import { type Committed, type Head, readCommitted } from './opening.ts'
 import { LedgerReads } from './reads.ts'
 import { HeaderRules, nextMemberSetHashOf } from './rules.ts'
-import { type BlockEvent, ParentReader, Speculation, stateChangesOf, type Tip } from './speculation.ts'
+import {
+  type BlockEvent,
+  type DeviceTrustPoint,
+  ParentReader,
+  Speculation,
+  stateChangesOf,
+  type Tip,
+} from './speculation.ts'
 import type { UsedNonces } from './usedNonces.ts'
 
 /** Bounds of an executor. */
@@ -51,6 +58,8 @@ export type CommittedBlock = {
   readonly events: readonly BlockEvent[]
   /** Ids (hexadecimal) of the devices whose records it changed. */
   readonly devicesChanged: readonly string[]
+  /** Points that it adds to the histories of trust, in the order of devices. */
+  readonly trustPoints: readonly DeviceTrustPoint[]
   /** Whether it was committed by its own certificate, and not by a descendant's. */
   readonly certified: boolean
 }
@@ -348,11 +357,13 @@ export class Executor {
       for (const speculation of chain) {
         const certified = speculation === last
         const block = speculation.ledgerBlock(certified ? certificate : null)
+        const { trustPoints } = speculation
         await this.#write(() => this.#ledger.commitBlock(block))
         this.#advance(speculation, block.replayRecords)
         const { sealed, transactions, ids, height, devicesChanged } = speculation
         const events = block.deviceEvents
-        this.#untold.push({ sealed, height, transactions, transactionIds: ids, events, devicesChanged, certified })
+        const what = { events, devicesChanged, trustPoints }
+        this.#untold.push({ sealed, height, transactions, transactionIds: ids, ...what, certified })
       }
     } finally {
       this.#committing = []

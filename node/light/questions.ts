@@ -10,8 +10,10 @@ import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
 import { deviceStateKey, readDevice } from '../../protocol/kinds/device/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
+import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
+import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Proof, renderProof } from '../../protocol/proof.ts'
@@ -23,9 +25,6 @@ import { TokenBucket } from '../network/limiter.ts'
 import { LIGHT_LIMITS } from './limits.ts'
 import { ERAS_PER_ANSWER_MAX, erasAnswer, erasQuestion } from './messages.ts'
 import { deviceIdOf } from './roles.ts'
-
-/** Kinds that a device hands in. */
-const HANDED_IN: readonly string[] = [deviceReport.name, trustOpinion.name]
 
 /** What the answers are made of. */
 export type QuestionDependencies = {
@@ -43,6 +42,9 @@ export type Answered = { readonly code: Code; readonly proof: string | null }
 
 const refusal = (code: Code): Answered => ({ code, proof: null })
 const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(proof) })
+
+/** Kinds of transactions that devices hand in. */
+const HANDED_IN: readonly string[] = [deviceReport.name, trustOpinion.name, readingBatch.name]
 
 /** Answers the questions of devices. */
 export class Questions {
@@ -116,15 +118,17 @@ export class Questions {
   }
 }
 
+const OPEN_KEYS = [trustStateKey, opinionsStateKey, blacklistStateKey, reinstatementStateKey]
+
 /**
- * Own record and those of its segment (and that there is none, of any id), trust, blacklisting and reinstatement of any device: what it needs to
- * judge itself and its peers.
+ * Own record and those of its segment (and that there is none, of any id), trust, opinions, blacklisting and reinstatement of any device: what it
+ * needs to judge itself and its peers.
  */
 function mayRead(peer: PublicKeyHex, key: string, state: StateReader): boolean {
   const own = deviceIdOf(peer)
   const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
   if (id === undefined) return false
-  if ([trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)) return true
+  if (OPEN_KEYS.some((keyOf) => keyOf(id) === key)) return true
   if (key !== deviceStateKey(id)) return false
   const other = id === own ? undefined : readDevice(state, id)
   return other === undefined || other.segment === readDevice(state, own)?.segment

@@ -40,6 +40,15 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
     })),
     logWords: config.rtu.logWords,
     log,
+    ...(config.rtu.readingsListen === null
+      ? {}
+      : {
+          gateway: {
+            listen: config.rtu.readingsListen,
+            sensors: new Set(config.rtu.sensors),
+            bytesMax: config.rtu.readingsBytesMax,
+          },
+        }),
     fatal: (error) => end.reject(error),
   })
   try {

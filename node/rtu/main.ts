@@ -30,18 +30,14 @@ import { BASELINE_BYTES_MAX, baselineFile } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
 import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
 import { directorySpool } from './disk.ts'
+import { type Gateway, type GatewayOptions, openGateway } from './gateway.ts'
 import { HeaderDisk } from './headerDisk.ts'
 import { Headers } from './headers.ts'
 import { JUDGE_DEFAULTS, type JudgeOptions, type TrustRow } from './judge.ts'
 import { type Machine, realMachine } from './machine.ts'
 import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members, type MembersOptions } from './members.ts'
 import { worstFirst } from './monitor.ts'
-import { CLOCK_DEFAULTS, clockMonitor } from './monitors/clock.ts'
-import { FILES_DEFAULTS, filesMonitor } from './monitors/files.ts'
-import { listenersMonitor } from './monitors/listeners.ts'
-import { LOGS_DEFAULTS, logsMonitor } from './monitors/logs.ts'
-import { processesMonitor } from './monitors/processes.ts'
-import { resourcesMonitor } from './monitors/resources.ts'
+import { allMonitors } from './monitors/all.ts'
 import { NEIGHBOURS_DEFAULTS, type NeighboursOptions } from './neighbours.ts'
 import {
   OUTBOX_DEFAULTS,
@@ -53,6 +49,7 @@ import {
 } from './outbox.ts'
 import { type OwnFile, ownFile } from './ownFile.ts'
 import { Peers, type PeersStatus } from './peers.ts'
+import type { ReadingsStatus } from './readings.ts'
 import { eventOf, REPORT_DEFAULTS } from './report.ts'
 import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX, type RosterOptions } from './roster.ts'
 import { type Standing, StandingWatch } from './standing.ts'
@@ -92,6 +89,8 @@ export type RtuOptions = {
   /** Called once, when it cannot go on. */
   readonly fatal: (error: unknown) => void
   readonly machine?: Machine
+  /** Where it takes readings of sensors, if it does. */
+  readonly gateway?: GatewayOptions
   /** Other times, for tests. */
   readonly times?: Partial<
     MembersOptions &
@@ -117,6 +116,8 @@ export type RtuStatus = PeersStatus & {
   /** Of the last cycle, worst first. */
   readonly findings: readonly { readonly category: string; readonly scorePpm: number; readonly detail: string }[]
   readonly blind: readonly string[]
+  /** Of a gateway. */
+  readonly readings?: ReadingsStatus
 }
 
 /** The next cycle after one whose report could not be put on disk, ms: it goes out from memory, and should not go out each second. */
@@ -158,6 +159,7 @@ export class RtuNode {
   #running: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
   #statusServer: Server | undefined
+  #gateway: Gateway | undefined
   #summaryAt = Number.NEGATIVE_INFINITY
   #last: Pick<CycleResult, 'learning' | 'findings' | 'blind'> = { learning: true, findings: [], blind: [] }
 
@@ -225,14 +227,7 @@ export class RtuNode {
       {
         device: id,
         machine: options.machine ?? realMachine(),
-        monitors: [
-          processesMonitor(),
-          listenersMonitor(),
-          filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
-          resourcesMonitor(),
-          logsMonitor({ ...LOGS_DEFAULTS, paths: options.logs ?? [], words: options.logWords ?? [] }),
-          clockMonitor({ ...CLOCK_DEFAULTS, chainNow: () => (headers.isHeard ? headers.now() : undefined) }),
-        ],
+        monitors: allMonitors(options, () => (headers.isHeard ? headers.now() : undefined)),
         baselines: baselineFile(parts.files.baseline),
         outbox: { add: (...report) => this.#add(...report), status: () => outbox.status() },
         now: () => systemClock.now(),
@@ -301,6 +296,12 @@ export class RtuNode {
         { lock, disk, network, headers, outbox, keys, files, trust },
       )
       await node.peers.roster.load()
+      if (options.gateway !== undefined)
+        node.#gateway = await openGateway(options.gateway, join(dataDirectory, 'readings'), chainId, {
+          log,
+          anchor: async (payload) => void (await outbox.add('reading.batch', payload, true)),
+          now: () => systemClock.now(),
+        })
       await node.#start()
       return node
     } catch (error) {
@@ -327,9 +328,15 @@ export class RtuNode {
       this.#delivery.run(signal),
       this.standing.run(signal),
       ...this.peers.run(signal),
+      ...(this.#gateway === undefined ? [] : [this.#gateway.run(signal)]),
     ]
     this.#running = Promise.allSettled(parts)
     for (const part of parts) part.catch((error: unknown) => this.#options.fatal(error))
+  }
+
+  /** Where readings are taken; undefined where the unit is no gateway. */
+  get readingsPort(): number | undefined {
+    return this.#gateway?.port
   }
 
   get status(): RtuStatus {
@@ -348,6 +355,7 @@ export class RtuNode {
       }),
       blind: this.#last.blind,
       ...this.peers.status,
+      ...(this.#gateway === undefined ? {} : { readings: this.#gateway.status }),
     }
   }
 
@@ -363,6 +371,7 @@ export class RtuNode {
     await Promise.all([this.members.stop(), this.network.stop()])
     await this.#running
     await this.peers.save()
+    await this.#gateway?.close()
     this.headers.save()
     await this.#parts.disk.settled()
     await this.#parts.lock.release()
@@ -398,7 +407,7 @@ export class RtuNode {
     if (report !== null) this.#delivery.wake()
     if (systemClock.monotonic() - this.#summaryAt < SUMMARY_MS) return
     this.#summaryAt = systemClock.monotonic()
-    const { members, height, outbox, peersHeard, peersKnown, peersLinked } = this.status
+    const { members, height, outbox, peersHeard, peersKnown, peersLinked, readings } = this.status
     log.info(
       {
         members,
@@ -407,6 +416,7 @@ export class RtuNode {
         peersHeard,
         peersKnown,
         peersLinked,
+        readings,
         learning,
         blind,
         residentMb: Math.round(process.memoryUsage.rss() / 1e6),

@@ -9,7 +9,9 @@ import { governanceApprove, governancePropose } from './governance/governance.ts
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
+import { stixBundleKind } from './stix/bundle.ts'
 import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
@@ -23,6 +25,7 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceUpdate,
   deviceRetire,
   deviceReport,
+  readingBatch,
   trustScore,
   trustOpinion,
   accessBlacklist,
@@ -30,6 +33,7 @@ const ROWS: readonly Kind<unknown>[] = [
   evidence,
   governancePropose,
   governanceApprove,
+  stixBundleKind,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

@@ -104,7 +104,13 @@ export const accessReinstate: Kind<TypeOf<typeof reinstatePayload>> = {
     forgetOpinions(state, id)
     const fresh = startingTrust(trustInitialPpm, height, readTrust(state, id))
     writeTrust(state, id, addTrustPoint(state, id, fresh, { height, time, thresholdPpm, status: 'reinstated' }))
-    writeReinstatement(state, id, { blacklistedAt: blacklist.height, height, transaction, approvers })
+    writeReinstatement(state, id, {
+      blacklistedAt: blacklist.height,
+      height,
+      transaction,
+      approvers,
+      ended: blacklist,
+    })
     return null
   },
 }

@@ -57,6 +57,8 @@ const reinstatementCodec = record({
   transaction: transactionId,
   /** Members that approved, in the order of their approvals. */
   approvers: list(publicKeyHex, LIMITS.membersMax),
+  /** Why the device had been cut off. */
+  ended: blacklistCodec,
 })
 
 /** State key of the blacklist record of the device `id` (hexadecimal). */

@@ -5,7 +5,7 @@
  * hundredth of decoding them. Numbers are big-endian.
  * Invariant: rows stand in ascending order of raters, each rater once.
  */
-import { compareBytes, concat, toHex } from '../../bytes.ts'
+import { compareBytes, concat } from '../../bytes.ts'
 import { CborError } from '../../cbor.ts'
 import { bytes, decodeAs, encodeAs } from '../../codec.ts'
 import { LIMITS } from '../../limits.ts'
@@ -116,6 +116,3 @@ export function keepOpinion(state: StateView, id: string, opinion: KeptOpinion, 
 
 /** Forgets all opinions about the device `id` (hexadecimal). */
 export const forgetOpinions = (state: StateView, id: string): void => state.delete(opinionsStateKey(id))
-
-/** `rater` in hexadecimal. */
-export const raterOf = ({ rater }: KeptOpinion): string => toHex(rater)

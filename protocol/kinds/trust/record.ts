@@ -96,8 +96,10 @@ const pointCodec = record({
 const pageCodec = list(pointCodec, TRUST_PAGE_POINTS)
 
 /** State key of the page of the history of the device `id` (hexadecimal) that holds or held the point `sequence`. */
-export const trustPageStateKey = (id: string, sequence: number): string =>
-  `trusthistory/${id}/${Math.floor(sequence / TRUST_PAGE_POINTS) % TRUST_PAGES_MAX}`
+const trustPageStateKey = (id: string, sequence: number): string =>
+  `${TRUST_HISTORY_PREFIX}${id}/${Math.floor(sequence / TRUST_PAGE_POINTS) % TRUST_PAGES_MAX}`
+/** What all of these keys begin with. */
+export const TRUST_HISTORY_PREFIX = 'trusthistory/'
 
 /** The page of the history of the device `id` (hexadecimal) with the point `sequence`, oldest first; empty once it is written anew. */
 export function readTrustPage(state: StateReader, id: string, sequence: number): readonly TrustPoint[] {
@@ -105,6 +107,26 @@ export function readTrustPage(state: StateReader, id: string, sequence: number):
   const points = value === undefined ? [] : decodeAs(pageCodec, value, 'history')
   const first = sequence - (sequence % TRUST_PAGE_POINTS)
   return points[0]?.sequence === first ? points : []
+}
+
+/**
+ * Points of the history of the device `id` (hexadecimal) before the sequence `before` (all if undefined), the newest first, at most `limit`
+ * and none below `height`.
+ */
+export function readTrustPoints(
+  state: StateReader,
+  id: string,
+  { before, limit, height = 0 }: { before?: number | undefined; limit: number; height?: number },
+): readonly TrustPoint[] {
+  const found: TrustPoint[] = []
+  let next = Math.min(readTrust(state, id)?.points ?? 0, before ?? Number.MAX_SAFE_INTEGER)
+  while (next > 0 && found.length < limit) {
+    const page = readTrustPage(state, id, next - 1).filter((point) => point.sequence < next && point.height >= height)
+    if (page.length === 0) break
+    found.push(...page.toReversed())
+    next = (page[0] as TrustPoint).sequence
+  }
+  return found.slice(0, limit)
 }
 
 /** Adds a point to the history of the device `id` (hexadecimal); the record that counts it in. */

@@ -105,7 +105,7 @@ describe('state', () => {
     const keys = [
       // The last is of no device: that there is none is proved.
       ...[21, 22, 29].map((n) => `device/${address(n)}`),
-      ...['trust', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
+      ...['trust', 'opinions', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
     ]
     for (const name of keys) {
       const { code, proof } = await questions().state(peer, utf8(name))
