@@ -24,7 +24,7 @@ const { outputFiles } = await build({
   minifySyntax: true,
   legalComments: 'none',
   // Members only, terminals only, and threads of the logger that are never started.
-  external: ['@libp2p/gossipsub', '@libp2p/identify', 'pino-pretty', 'thread-stream'],
+  external: ['@libp2p/identify', 'pino-pretty', 'thread-stream'],
   banner: {
     js: "import { createRequire as requireOf } from 'node:module';const require = requireOf(import.meta.url);",
   },

@@ -191,6 +191,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'The network that a scenario asks for cannot be made on this machine.',
     'Use --network relay, or do what is said to be missing.',
   ),
+  RTU_NOT_RUNNING: failure(
+    EXIT.unavailable,
+    'No RTU runs in this home, or none that can be asked.',
+    'Start it: `althing rtu`.',
+  ),
   TESTNET_NOT_FOUND: failure(
     EXIT.unavailable,
     'No testnet of this user runs, or none in that folder.',

@@ -1,5 +1,6 @@
 /**
- * Stage: the operator. `althing rtu`: watch this machine as a light peer; `althing rtu id`: who the device is, and how it is registered.
+ * Stage: the operator. `althing rtu`: watch this machine as a light peer; `althing rtu id`: who the device is, and how it is registered;
+ * `althing rtu status`: what the running one sees and thinks.
  * Invariant: the running RTU is one process: this one is replaced, since a second one would cost a device 60 MB for nothing.
  */
 import { execFile } from 'node:child_process'
@@ -41,6 +42,14 @@ export function registerRtu(program: Command, context: CommandContext): void {
     .command('id')
     .description('print who this device is, and the command by which a member registers it')
     .action(() => printIdentity(context))
+  rtu
+    .command('status')
+    .description('print what the running RTU of this home sees, whom it hears, and how far it trusts its peers')
+    .action(async () => {
+      const { dataDirectory } = await readRtuHome(context)
+      const { askRtu, renderRtuStatus } = await import('./rtuStatus.ts')
+      show(context.output, await askRtu(dataDirectory), renderRtuStatus)
+    })
 }
 
 async function printIdentity(context: CommandContext): Promise<void> {

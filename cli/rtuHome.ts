@@ -22,6 +22,7 @@ export type RtuHome = {
   readonly device: string
   readonly dataDirectory: string
   readonly watch: readonly string[]
+  readonly logs: readonly string[]
   /** The configured members, each with all its addresses. */
   readonly members: readonly {
     readonly name: string
@@ -49,6 +50,7 @@ export async function readRtuHome(context: CommandContext): Promise<RtuHome> {
     device: toHex(addressOf(key.publicKey)),
     dataDirectory: inHome(home, config.node.dataDir),
     watch: config.rtu.watch.map((path) => inHome(home, path)),
+    logs: config.rtu.logs.map((path) => inHome(home, path)),
     members: [
       ...genesis.memberSet.members.map(({ name, publicKey }) => ({ name, publicKey: toHex(publicKey) })),
       // Members that joined later are named by their keys.
@@ -82,6 +84,13 @@ export function rtuProblems({ rtu }: NodeConfig, genesis: Genesis, publicKey: st
         where: 'rtu.members',
         what: `"${name}" is no member of genesis.json`,
         hint: didYouMean(name, names) ?? `Its members are ${names.join(', ')}`,
+      })
+  for (const { member } of rtu.neighbours)
+    if (!isPeerKey(member))
+      problems.push({
+        where: 'rtu.neighbours',
+        what: `"${member}" is no public key of a device`,
+        hint: 'Devices are named by their public keys: `althing rtu id` on the device prints it',
       })
   const own = members.find((member) => toHex(member.publicKey) === publicKey)
   if (own !== undefined)

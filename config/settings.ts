@@ -199,6 +199,32 @@ export const SETTINGS = {
       nothing<PeerEntry>(),
       'Members that the unit speaks to: "<member name>=<multiaddr>". Two or more, so that one may be away.',
     ),
+    listen: setting(
+      listOf(listenAddress),
+      nothing<string>(),
+      'Where the unit accepts the other devices of its segment, so that they hear and judge each other also while no member can be reached: ' +
+        'for example /ip4/0.0.0.0/tcp/7379. Only devices get in that the chain has in this segment. Empty: it hears them through its members only.',
+    ),
+    announce: setting(
+      listOf(peerAddress),
+      nothing<string>(),
+      'Addresses that the other devices are told to dial, where they differ from `listen`.',
+    ),
+    neighbours: setting(
+      listOf(peerEntry),
+      nothing<PeerEntry>(),
+      'Devices of the segment that are to be found without a member: "<public key>=<multiaddr>". The others are found by themselves.',
+    ),
+    logs: setting(
+      listOf(path),
+      Object.freeze(['/var/log/auth.log', '/var/log/secure']),
+      'Log files that are followed for failed log-ins and for log_words. One that is not there is passed over.',
+    ),
+    log_words: setting(
+      listOf(text('1 to 128 printable characters', /^[^\p{C}]{1,128}$/u)),
+      nothing<string>(),
+      'A line of a followed log that has one of these texts in it (as it stands, upper and lower case alike) is reported.',
+    ),
     readings_listen: setting(
       optionalHostPort,
       null,

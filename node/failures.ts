@@ -148,6 +148,11 @@ export const FAILURES = {
     'What the device has learnt cannot be read.',
     'Find out who changed the file; then remove it, and the device learns anew and says so.',
   ),
+  RTU_FILE_ALTERED: failure(
+    65,
+    'A file of the unit’s own is not as this device has signed it.',
+    'Find out who changed it, or whether the key or the chain is another; then remove it, and the device begins anew and says so.',
+  ),
   RTU_FILE_TOO_LARGE: failure(
     65,
     'A file of the unit’s own is larger than it can be.',

@@ -18,6 +18,8 @@ export const DOMAINS = {
   membership: tag('althing/membership/1'),
   reading: tag('althing/reading/1'),
   hello: tag('althing/hello/1'),
+  card: tag('althing/card/1'),
+  deviceFile: tag('althing/device-file/1'),
 } as const
 /** A purpose of signatures. */
 export type Domain = keyof typeof DOMAINS

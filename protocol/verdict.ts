@@ -431,12 +431,37 @@ export const VERDICTS = {
   LIGHT_NOT_A_REPORT: reject(
     20,
     422,
-    'A device hands in reports about itself (device.report), batches of readings (reading.batch) and nothing else. Submit this through the API.',
+    'A device hands in reports about itself, batches of readings, its opinions of others, and nothing else. Submit this through the API.',
   ),
   LIGHT_FOREIGN_REPORT: reject(
     20,
     403,
     'The report is signed by another key than that of the device which hands it in. Each device hands in its own.',
+  ),
+  LIGHT_CARD: reject(
+    20,
+    422,
+    'Not a card of a device: not of the shape, not signed, or signed by another device than the one that hands it in.',
+  ),
+  SEGMENT_STRANGER: ignore(
+    0,
+    403,
+    'What was heard in the segment is signed by no device that is known to be in service there. It is looked up in the chain.',
+  ),
+  SEGMENT_STALE: ignore(
+    0,
+    409,
+    'A report of another moment than now, or not newer than the last of its device: it is no evidence of the present, and compared with nothing.',
+  ),
+  SEGMENT_RATE: ignore(
+    0,
+    429,
+    'A device says more in its segment than one device has to say. The rest is passed over.',
+  ),
+  SEGMENT_KIND: reject(
+    20,
+    422,
+    'What was heard in the segment is neither a report, nor opinions, nor a card of a device.',
   ),
   LIGHT_FORBIDDEN: ignore(
     1,

@@ -86,7 +86,8 @@ export async function createHomes(folder: string, plan: TestnetPlan): Promise<Te
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await mkdir(join(folder, 'logs'), { recursive: true, mode: 0o700 })
   const names = memberNames(plan.members)
-  const ports = await freePorts(3 * names.length)
+  const rtuPorts = rtuNames(plan.rtus).length
+  const ports = await freePorts(3 * names.length + rtuPorts)
   // In blocks of one purpose, so that members are told apart by the last digits.
   const members = names.map((name, i) => ({
     name,
@@ -102,7 +103,7 @@ export async function createHomes(folder: string, plan: TestnetPlan): Promise<Te
     const owner = members[i % members.length] as MemberPlace
     // Two members each, so that one may be away; different ones, so that the devices are spread.
     const near = [owner, members[(i + 1) % members.length] as MemberPlace].slice(0, members.length)
-    rtus.push(await initRtu(folder, genesisFile, name, owner, near, plan))
+    rtus.push(await initRtu(folder, genesisFile, name, owner, near, ports[3 * names.length + i] as number, plan))
   }
   await replaceFile(placesFileIn(folder), `${JSON.stringify({ format: FORMAT, members, rtus }, null, 2)}\n`)
   return { folder, members, rtus }
@@ -162,6 +163,7 @@ async function initRtu(
   name: string,
   owner: MemberPlace,
   near: readonly MemberPlace[],
+  port: number,
   plan: TestnetPlan,
 ): Promise<RtuPlace> {
   const home = homeIn(folder, name)
@@ -169,6 +171,7 @@ async function initRtu(
   await init(home, ['--rtu', '--name', name, '--genesis', genesisFile], {
     'rtu.members': peersOf(near),
     'rtu.segment': SEGMENT,
+    'rtu.listen': `/ip4/127.0.0.1/tcp/${port}`,
     'rtu.interval_ms': String(plan.rtuIntervalMs),
     'log.format': 'json',
   })

@@ -27,6 +27,8 @@ export type RtuView = {
   readonly reports: number
   readonly lastHeight: number | undefined
   readonly lastAgeMs: number | undefined
+  /** How far it trusts the others, as it says itself; none while it does not answer. */
+  readonly trusts: readonly { readonly name: string; readonly trustPpm: number }[]
 }
 /** Everything the table shows. */
 export type TestnetView = {
@@ -158,6 +160,11 @@ function rtuLines(rtus: readonly RtuView[]): string[] {
       title: 'LAST REPORT',
       of: ({ lastAgeMs, lastHeight }) =>
         lastHeight === undefined ? 'none yet' : `${agoText(lastAgeMs)}, height ${lastHeight}`,
+    },
+    {
+      title: 'TRUSTS',
+      of: ({ trusts }) =>
+        trusts.map(({ name, trustPpm }) => `${name} ${Math.round(trustPpm / 10_000)} %`).join('  ') || '-',
     },
   ]
   return columnsOf(columns, rtus)

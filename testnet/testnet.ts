@@ -4,9 +4,11 @@
  * stopped on request is not expected to run, all others are.
  */
 import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { readText } from '../cli/files.ts'
+import { askRtu } from '../cli/rtuStatus.ts'
 import { GENESIS_CHARACTERS_MAX, parseGenesis } from '../config/genesisFile.ts'
 import { apiKeyFile } from '../config/home.ts'
 import { readKeyFile } from '../node/crypto/keys.ts'
@@ -223,12 +225,13 @@ export class Testnet {
         }
       }
     }
+    const trusts = await Promise.all(this.rtus.map((rtu) => this.#trustsOf(rtu)))
     const now = Date.now()
     this.#view = {
       elapsedMs: performance.now() - this.upAt,
       remainingMs,
       members,
-      rtus: this.rtus.map(({ place, process }) => {
+      rtus: this.rtus.map(({ place, process }, i) => {
         const { count, lastHeight, observedAt } = this.reportsOf(place.name)
         return {
           name: place.name,
@@ -237,12 +240,26 @@ export class Testnet {
           reports: count,
           lastHeight,
           lastAgeMs: observedAt === undefined ? undefined : now - observedAt,
+          trusts: trusts[i] ?? [],
         }
       }),
       signed,
       notices: this.notices,
     }
     return this.#view
+  }
+
+  /** What an RTU says of its peers; nothing where it does not answer. */
+  async #trustsOf({ place, process }: Rtu): Promise<{ name: string; trustPpm: number }[]> {
+    if (process.state !== 'running') return []
+    const status = await askRtu(join(homeIn(this.places.folder, place.name).folder, 'data')).catch((error: unknown) => {
+      if (isAlthingError(error, 'RTU_NOT_RUNNING')) return undefined
+      throw error
+    })
+    const names = new Map(this.places.rtus.map(({ device, name }) => [device, name]))
+    return (status?.trust ?? [])
+      .flatMap(({ device, trustPpm }) => ({ name: names.get(device) ?? device.slice(0, 8), trustPpm }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
   #shown(process: ManagedProcess): ShownState {

@@ -33,6 +33,13 @@ export const LIGHT_LIMITS = {
   /** Reports passed on within one segment: over time, and at once after a rest. Further ones are not passed on. */
   segmentReportsPerSecond: 50,
   segmentReportsBurst: 200,
+  /** Cards of devices that a member keeps, the longest not renewed forgotten first; and those in one answer. */
+  cardsMax: 4096,
+  cardsPerAnswerMax: 64,
+  /** A card: addresses and a signature. */
+  cardBytesMax: 1024,
+  /** Addresses on a card. */
+  cardAddressesMax: 4,
   /** Devices whose segment is remembered; beyond it they are looked up anew. */
   segmentsRememberedMax: 4096,
 } as const

@@ -1,5 +1,5 @@
 /**
- * What devices and members say to each other: four questions, two forms of answer, two kinds of pushed frames. Used by both sides.
+ * What devices and members say to each other: five questions, three forms of answer, two kinds of pushed frames. Used by both sides.
  * Invariants: a question and an answer have one encoding; nothing here judges contents; whatever came from the other side is only bytes
  * until its receiver has checked it.
  */
@@ -18,20 +18,24 @@ import {
 import { eraLinkCodec } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { PROOF_CHARACTERS_MAX } from '../../protocol/proof.ts'
+import { LIGHT_LIMITS } from './limits.ts'
 
 /** Ends of eras in one answer; an RTU that was away for longer asks again. */
 export const ERAS_PER_ANSWER_MAX = 8
 
 /**
  * Names of the requests. `submit`: the bytes of one `device.report`, taken as they are. `state`: a state key, in UTF-8. `receipt`: the id
- * of one of the device's own reports, 32 bytes. `eras`: the number of an era (`erasQuestion`).
+ * of one of the device's own reports, 32 bytes. `eras`: the number of an era (`erasQuestion`). `cards`: the device's own card, or nothing.
  */
-export const QUESTIONS = { submit: 'submit', state: 'state', receipt: 'receipt', eras: 'eras' } as const
+export const QUESTIONS = { submit: 'submit', state: 'state', receipt: 'receipt', eras: 'eras', cards: 'cards' } as const
 
 /** `eras`: how this era ended, and those after it. */
 export const erasQuestion = integer()
 /** Answer to `eras`: in order, as many as fit (`LIGHT_LIMITS`); none if that era lasts. */
 export const erasAnswer = list(eraLinkCodec, ERAS_PER_ANSWER_MAX)
+
+/** Answer to `cards`: those of others in the segment. */
+export const cardsAnswer = list(bytes(1, LIGHT_LIMITS.cardBytesMax), LIGHT_LIMITS.cardsPerAnswerMax)
 
 /** Answer to each of the others. A later version may know codes that this one does not, so the code is text. */
 export type LightAnswer = TypeOf<typeof answerCodec>
@@ -56,6 +60,17 @@ export type CertifiedHeader = TypeOf<typeof headerCodec>
 export const encodeCertifiedHeader = (value: CertifiedHeader): Uint8Array => encodeAs(headerCodec, value)
 /** Decodes it. Throws `CborError` on anything else. */
 export const decodeCertifiedHeader = (data: Uint8Array): CertifiedHeader => decodeAs(headerCodec, data, 'header')
+
+const pieceCodec = record({
+  kind: oneOf('transaction', 'card'),
+  body: bytes(1, LIMITS.transactionBytesMax),
+})
+/** What devices gossip in their segment: a signed report, signed opinions, or a card. */
+export type SegmentPiece = TypeOf<typeof pieceCodec>
+/** The one encoding of a piece. */
+export const encodePiece = (piece: SegmentPiece): Uint8Array => encodeAs(pieceCodec, piece)
+/** Decodes a piece. Throws `CborError` on anything else. */
+export const decodePiece = (data: Uint8Array): SegmentPiece => decodeAs(pieceCodec, data, 'piece')
 
 const frameCodec = record({
   kind: oneOf('header', 'report'),

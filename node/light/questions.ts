@@ -1,6 +1,6 @@
 /**
- * Questions of devices (ledger.md §6): a report handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
- * Invariants: a device hands in its own reports only and is given proofs of what concerns it only; every refusal has a code of the table;
+ * Questions of devices (ledger.md §6): a report or opinions handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
+ * Invariants: a device hands in its own reports and opinions only and is given proofs of what concerns it only; every refusal has a code of the table;
  * what proofs cost altogether is bounded, whoever asks.
  */
 import { toHex } from '../../protocol/bytes.ts'
@@ -8,9 +8,11 @@ import { CborError } from '../../protocol/cbor.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
-import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { deviceStateKey, readDevice } from '../../protocol/kinds/device/record.ts'
+import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
 import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
@@ -31,7 +33,7 @@ export type QuestionDependencies = {
   readonly intake: Pick<Intake, 'submit'>
   readonly reads: Pick<
     LedgerReads,
-    'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
+    'state' | 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
   >
 }
 
@@ -42,7 +44,7 @@ const refusal = (code: Code): Answered => ({ code, proof: null })
 const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(proof) })
 
 /** Kinds of transactions that devices hand in. */
-const HANDED_IN: readonly string[] = [deviceReport.name, readingBatch.name]
+const HANDED_IN: readonly string[] = [deviceReport.name, trustOpinion.name, readingBatch.name]
 
 /** Answers the questions of devices. */
 export class Questions {
@@ -55,7 +57,7 @@ export class Questions {
     this.#budget = new TokenBucket(proofHashesPerSecond, proofHashesBurst, () => deps.clock.monotonic())
   }
 
-  /** Takes a report of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */
+  /** Takes a report or opinions of `peer`: `OK` once it waits in the pool here, which is not yet in the chain. */
   async submit(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const read = readTransaction(data, this.#deps.chainId)
     if (typeof read === 'string') return refusal(read)
@@ -69,7 +71,7 @@ export class Questions {
   async state(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const key = utf8(data)
     if (key === undefined) return refusal('MESSAGE_MALFORMED')
-    if (!mayRead(peer, key)) return refusal('LIGHT_FORBIDDEN')
+    if (!mayRead(peer, key, { get: (one) => this.#deps.reads.state(one)?.value })) return refusal('LIGHT_FORBIDDEN')
     if (!this.#afford(LIGHT_LIMITS.stateProofHashes)) return refusal('LIGHT_BUSY')
     const proof = await this.#deps.reads.proveState(key)
     return proof === undefined ? refusal('LIGHT_UNPROVABLE') : proved(proof)
@@ -118,11 +120,18 @@ export class Questions {
 
 const OPEN_KEYS = [trustStateKey, opinionsStateKey, blacklistStateKey, reinstatementStateKey]
 
-/** Own record; trust, opinions, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
-function mayRead(peer: PublicKeyHex, key: string): boolean {
-  if (key === deviceStateKey(deviceIdOf(peer))) return true
+/**
+ * Own record and those of its segment (and that there is none, of any id), trust, opinions, blacklisting and reinstatement of any device: what it
+ * needs to judge itself and its peers.
+ */
+function mayRead(peer: PublicKeyHex, key: string, state: StateReader): boolean {
+  const own = deviceIdOf(peer)
   const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
-  return id !== undefined && OPEN_KEYS.some((keyOf) => keyOf(id) === key)
+  if (id === undefined) return false
+  if (OPEN_KEYS.some((keyOf) => keyOf(id) === key)) return true
+  if (key !== deviceStateKey(id)) return false
+  const other = id === own ? undefined : readDevice(state, id)
+  return other === undefined || other.segment === readDevice(state, own)?.segment
 }
 
 function utf8(data: Uint8Array): string | undefined {

@@ -1,15 +1,17 @@
 /**
- * The member's side of light peers, put on its network: four questions, pushes, and the end of connections that lost their role.
+ * The member's side of light peers, put on its network: five questions, pushes, and the end of connections that lost their role.
  * Invariant: what a device did wrong is held against it by the table of verdicts, whichever question it was.
  */
+import { encodeAs } from '../../protocol/codec.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { Clock } from '../clock.ts'
 import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network, ServeLimits } from '../network/network.ts'
+import { Cards } from './cards.ts'
 import { LIGHT_LIMITS } from './limits.ts'
-import { encodeAnswer, QUESTIONS } from './messages.ts'
+import { cardsAnswer, encodeAnswer, QUESTIONS } from './messages.ts'
 import { Pushing } from './pushing.ts'
 import { type Answered, Questions } from './questions.ts'
 
@@ -62,6 +64,15 @@ export function serveDevices({ chainId, network, executor, intake, clock, onComm
     timeoutMs: LIGHT_LIMITS.answerTimeoutMs,
     ...asking,
   })
+  const cards = new Cards(chainId, { get: (key) => executor.reads.state(key)?.value })
+  network.serve(
+    QUESTIONS.cards,
+    async (peer, data) => {
+      network.penalize(peer, cards.take(peer, data))
+      return encodeAs(cardsAnswer, cards.of(peer))
+    },
+    { roles: ['device'], timeoutMs: LIGHT_LIMITS.answerTimeoutMs, ...asking, bytesMax: LIGHT_LIMITS.cardBytesMax },
+  )
   network.onSubscribe((peer) => pushing.subscribed(peer))
   intake.onReport((report) => pushing.report(report))
   onCommitted((blocks) => pushing.committed(blocks))

@@ -1,7 +1,8 @@
 /**
- * Gossip between members: gossipsub for small, loss-tolerant pieces that can be sent again.
+ * Gossip between members, and between the devices of one segment: gossipsub for small, loss-tolerant pieces that can be sent again.
  * A publisher sends to all members that it is linked to. Where those are all there are, the piece goes under a topic of its own that nobody
  * passes on; else everybody who hears it does.
+ * Devices have one topic, that of their segment, and everybody passes on what he hears there.
  * Invariants: pieces are unsigned here (what is inside carries its own signature); an id covers all bytes; bytes per second are metered
  * at the stream, pieces per second at the validator; who goes on breaking the rules is cut off.
  */
@@ -13,7 +14,7 @@ import {
   gossipsub,
   TopicValidatorResult,
 } from '@libp2p/gossipsub'
-import type { Connection, PeerId, Stream, StreamHandler } from '@libp2p/interface'
+import { type Connection, type PeerId, type Stream, type StreamHandler, serviceDependencies } from '@libp2p/interface'
 import { toHex } from '../../protocol/bytes.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { AlthingError } from '../errors.ts'
@@ -36,7 +37,7 @@ export type GossipLimits = {
 
 /** What gossip tells. */
 export type GossipEvents = {
-  isMember(peer: PublicKeyHex): boolean
+  mayGossip(peer: PublicKeyHex): boolean
   judge(topic: GossipTopic, bytes: Uint8Array, from: PublicKeyHex): Promise<GossipVerdict>
   offended(peer: PublicKeyHex): void
 }
@@ -62,7 +63,7 @@ const topicScore = {
 }
 
 /** A topic on the wire. What comes on a direct one was sent to every member and is not passed on. */
-type WireTopic = { readonly topic: GossipTopic; readonly direct: boolean }
+export type WireTopic = { readonly topic: GossipTopic; readonly direct: boolean }
 
 /** Names of the topics on the wire, for one chain: two of each. */
 export function topicNames(chainId: Uint8Array): ReadonlyMap<string, WireTopic> {
@@ -72,6 +73,16 @@ export function topicNames(chainId: Uint8Array): ReadonlyMap<string, WireTopic> 
       [`althing/${topic}/direct/${toHex(chainId)}`, { topic, direct: true }],
     ]),
   )
+}
+
+/** The topic of the devices of one segment, as `topicNames`. */
+export const segmentTopic = (chainId: Uint8Array, segment: string): ReadonlyMap<string, WireTopic> =>
+  new Map([[`althing/segment/${toHex(chainId)}/${segment}`, { topic: 'segment', direct: false }]])
+
+/** What gossipsub asks of the host when a peer that gossips came or went. */
+export type GossipTopology = {
+  onConnect?(peer: PeerId, connection: Connection): void
+  onDisconnect?(peer: PeerId): void
 }
 
 function gossipOptions(topics: string[]): Partial<GossipsubOpts> {
@@ -109,11 +120,15 @@ function gossipOptions(topics: string[]): Partial<GossipsubOpts> {
   }
 }
 
-/** The gossipsub service of a node: only members' streams, metered by bytes. */
+/**
+ * The gossipsub service of a node: only streams of peers that may gossip, metered by bytes. `topology` is given where the host tells by itself
+ * who is connected: identify would, at the price of its memory, and would tell members of devices.
+ */
 export function meteredGossipsub(
   topics: string[],
   limits: GossipLimits,
-  isMember: (peer: PublicKeyHex) => boolean,
+  mayGossip: (peer: PublicKeyHex) => boolean,
+  topology?: (topology: GossipTopology) => void,
 ): (components: GossipSubComponents) => GossipSub {
   const make = gossipsub(gossipOptions(topics))
   return (components) => {
@@ -122,7 +137,7 @@ export function meteredGossipsub(
       (handler: StreamHandler): StreamHandler =>
       (stream, connection) => {
         const peer = publicKeyOfPeer(connection.remotePeer)
-        if (peer === undefined || !isMember(peer)) return stream.abort(new Error('gossip is for members'))
+        if (peer === undefined || !mayGossip(peer)) return stream.abort(new Error('gossip is not for everyone'))
         const bucket = buckets.get(connection) ?? new TokenBucket(limits.bytesPerSecond, limits.bytesBurst)
         buckets.set(connection, bucket)
         meter(stream, bucket)
@@ -133,12 +148,20 @@ export function meteredGossipsub(
         if (property === 'handle')
           return (...[protocol, handler, options]: Parameters<typeof target.handle>) =>
             target.handle(protocol, wrap(handler), options)
+        if (property === 'register' && topology !== undefined)
+          return (protocol: string, given: GossipTopology) => {
+            topology(given)
+            return target.register(protocol, {})
+          }
         const value: unknown = Reflect.get(target, property)
         return typeof value === 'function' ? value.bind(target) : value
       },
     })
     const { privateKey, peerId, peerStore, connectionManager, logger } = components
-    return make({ privateKey, peerId, peerStore, connectionManager, logger, registrar })
+    const service = make({ privateKey, peerId, peerStore, connectionManager, logger, registrar })
+    // It asks for identify, which it needs for nothing but what the host then tells it.
+    if (topology !== undefined) Object.defineProperty(service, serviceDependencies, { value: [] })
+    return service
   }
 }
 
@@ -183,11 +206,11 @@ export class Gossip {
   readonly #offences: PerPeer<TokenBucket>
   #validations = 0
 
-  constructor(pubsub: GossipSub, chainId: Uint8Array, limits: GossipLimits, events: GossipEvents) {
+  constructor(pubsub: GossipSub, names: ReadonlyMap<string, WireTopic>, limits: GossipLimits, events: GossipEvents) {
     this.#pubsub = pubsub
     this.#limits = limits
     this.#events = events
-    this.#names = topicNames(chainId)
+    this.#names = names
     this.#pieces = new PerPeer(() => new TokenBucket(limits.piecesPerSecond, limits.piecesBurst))
     this.#offences = new PerPeer(() => new TokenBucket(1, limits.offencesMax))
   }
@@ -223,7 +246,7 @@ export class Gossip {
 
   async #validate(topic: GossipTopic, bytes: Uint8Array, from: PeerId): Promise<TopicValidatorResult> {
     const peer = publicKeyOfPeer(from)
-    if (peer === undefined || !this.#events.isMember(peer)) return TopicValidatorResult.Ignore
+    if (peer === undefined || !this.#events.mayGossip(peer)) return TopicValidatorResult.Ignore
     if (bytes.length > this.#limits.bytesMax) return this.#reject(peer)
     if (!this.#pieces.get(peer).take()) {
       this.#offend(peer)

@@ -9,13 +9,13 @@ import { ping } from '@libp2p/ping'
 import { createLibp2p } from 'libp2p'
 import { toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
-import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Code, VERDICTS } from '../../protocol/verdict.ts'
 import { AlthingError } from '../errors.ts'
+import { CONSENSUS, consensusOptions, gossipLimits, PROPOSALS, proposalsOptions, segmentLimits } from './bounds.ts'
 import { Channel } from './channel.ts'
 import { Connections } from './connections.ts'
-import type { Gossip, GossipLimits } from './gossip.ts'
+import type { Gossip, GossipTopology } from './gossip.ts'
 import { type Hello, NETWORK_VERSION } from './hello.ts'
 import { peerIdOf, publicKeyOfPeer } from './identity.ts'
 import { libp2pOptions, type NetworkOptions } from './libp2p.ts'
@@ -59,10 +59,14 @@ class Host implements Network {
   readonly #pushes: PushServer
   readonly #pushOptions: PushOptions
   readonly #links: MemberLinks
+  /** Devices only: links to others of the segment. */
+  readonly #neighbours: MemberLinks
   readonly #servers = new Map<string, RequestServer>()
   readonly #handlers: Partial<Handlers> = {}
   #node!: Libp2p
   #gossip: Gossip | undefined
+  /** Devices that gossip: how gossip hears of connections. */
+  #topology: GossipTopology | undefined
   #phase: 'made' | 'running' | 'stopped' = 'made'
 
   constructor(options: NetworkOptions, { roleOf, log }: NetworkDependencies) {
@@ -91,15 +95,18 @@ class Host implements Network {
       subscriptionsBurst: this.#limits.subscriptionsBurst,
     }
     this.#pushes = new PushServer(this.#pushOptions, (peer, code) => this.penalize(peer, code))
-    this.#links = this.#makeLinks()
+    this.#links = this.#makeLinks((peer) => this.#isMember(peer))
+    this.#neighbours = this.#makeLinks((peer) => this.#roleOf(peer) === 'device')
     this.#links.setMembers(options.members)
   }
 
   async create(): Promise<void> {
     const { role } = this.#options
     const common = libp2pOptions(this.#options, this.#limits, this.#roleOf)
-    if (role === 'device') this.#node = await createLibp2p({ ...common, services: { ping: ping() } })
-    else await this.#createMember(common)
+    if (role !== 'device') await this.#createMember(common)
+    else if (this.#options.segment === undefined)
+      this.#node = await createLibp2p({ ...common, services: { ping: ping() } })
+    else await this.#createNeighbour(common, this.#options.segment)
     this.#node.addEventListener('connection:open', (event) => this.#opened(event.detail))
     this.#node.addEventListener('connection:close', (event) => this.#closed(event.detail))
     if (role === 'device') return
@@ -116,20 +123,38 @@ class Host implements Network {
       import('@libp2p/identify'),
       import('./gossip.ts'),
     ])
-    const { chainId } = this.#options
-    const limits = this.#gossipLimits()
+    const names = topicNames(this.#options.chainId)
+    const limits = gossipLimits(this.#limits)
     const isMember = (peer: PublicKeyHex): boolean => this.#isMember(peer)
     const node = await createLibp2p({
       ...common,
       services: {
         identify: identify(),
         ping: ping(),
-        pubsub: meteredGossipsub([...topicNames(chainId).keys()], limits, isMember),
+        pubsub: meteredGossipsub([...names.keys()], limits, isMember),
       },
     })
     this.#node = node as Libp2p
-    this.#gossip = new Gossip(node.services.pubsub, chainId, limits, {
-      isMember,
+    this.#gossip = new Gossip(node.services.pubsub, names, limits, this.#gossipEvents(isMember))
+  }
+
+  /** A device that gossips in its segment. No identify: members need not learn that it does, and it costs memory. */
+  async #createNeighbour(common: ReturnType<typeof libp2pOptions>, segment: string): Promise<void> {
+    const { Gossip, meteredGossipsub, segmentTopic } = await import('./gossip.ts')
+    const names = segmentTopic(this.#options.chainId, segment)
+    const limits = segmentLimits(this.#limits)
+    const isDevice = (peer: PublicKeyHex): boolean => this.#roleOf(peer) === 'device'
+    const pubsub = meteredGossipsub([...names.keys()], limits, isDevice, (topology) => {
+      this.#topology = topology
+    })
+    const node = await createLibp2p({ ...common, services: { ping: ping(), pubsub } })
+    this.#node = node as Libp2p
+    this.#gossip = new Gossip(node.services.pubsub, names, limits, this.#gossipEvents(isDevice))
+  }
+
+  #gossipEvents(mayGossip: (peer: PublicKeyHex) => boolean): ConstructorParameters<typeof Gossip>[3] {
+    return {
+      mayGossip,
       judge: async (topic, bytes, from) => {
         let verdict: GossipVerdict | undefined
         await guarded(async () => {
@@ -138,7 +163,7 @@ class Host implements Network {
         return verdict ?? 'ignore'
       },
       offended: (peer) => this.#offended(peer, 'gossip'),
-    })
+    }
   }
 
   async start(): Promise<void> {
@@ -147,6 +172,7 @@ class Host implements Network {
     await this.#listen()
     this.#gossip?.start()
     if (this.#options.role === 'member') this.#links.start()
+    if (this.#options.segment !== undefined) this.#neighbours.start()
     this.#log.info({ peer: this.publicKey, addresses: this.addresses() }, 'network started')
   }
 
@@ -163,6 +189,7 @@ class Host implements Network {
     if (this.#phase === 'stopped') return
     this.#phase = 'stopped'
     this.#links.stop()
+    this.#neighbours.stop()
     this.#consensus.stop()
     this.#proposals.stop()
     this.#pushes.stop()
@@ -179,6 +206,10 @@ class Host implements Network {
 
   setMembers(members: readonly MemberAddresses[]): void {
     this.#links.setMembers(members)
+  }
+
+  setNeighbours(devices: readonly MemberAddresses[]): void {
+    this.#neighbours.setMembers(devices)
   }
 
   enforceRoles(): void {
@@ -215,7 +246,7 @@ class Host implements Network {
 
   async publish(topic: GossipTopic, bytes: Uint8Array, others = Number.POSITIVE_INFINITY): Promise<number> {
     this.#checkRunning()
-    if (this.#gossip === undefined) throw new AlthingError('NETWORK_UNSUPPORTED', 'a device does not gossip')
+    if (this.#gossip === undefined) throw new AlthingError('NETWORK_UNSUPPORTED', 'this device does not gossip')
     return this.#gossip.publish(topic, bytes, others)
   }
 
@@ -336,6 +367,7 @@ class Host implements Network {
     if (peer === undefined) return
     this.#log.debug({ peer, address: connection.remoteAddr.toString() }, 'connected')
     this.#ensureChannels(peer, connection)
+    if (this.#roleOf(peer) === 'device') this.#topology?.onConnect?.(connection.remotePeer, connection)
   }
 
   #closed(connection: Connection): void {
@@ -344,6 +376,7 @@ class Host implements Network {
     this.#consensus.closePeer(peer, 'disconnected')
     this.#proposals.closePeer(peer, 'disconnected')
     this.#pushes.closePeer(peer)
+    this.#topology?.onDisconnect?.(connection.remotePeer)
     this.#log.debug({ peer }, 'disconnected')
   }
 
@@ -364,7 +397,7 @@ class Host implements Network {
     this.#connections.cut(peer, reason)
   }
 
-  #makeLinks(): MemberLinks {
+  #makeLinks(mayDial: (peer: PublicKeyHex) => boolean): MemberLinks {
     const { linkTickMs, linkBadTicksMax, takeoverMs, dialTimeoutMs } = this.#limits
     return new MemberLinks(
       {
@@ -377,75 +410,43 @@ class Host implements Network {
       {
         connections: (peer) => this.#connections.of(peer),
         dial: (addresses, signal) => this.#node.dial(addresses, { signal }),
-        mayDial: (peer) => this.#isMember(peer),
+        mayDial,
         ensure: (peer, connection) => this.#ensureChannels(peer, connection),
-        isWhole: (peer) =>
-          !this.#isMember(peer) ||
-          (this.#consensus.isUp(peer) && this.#proposals.isUp(peer) && this.#gossip?.isWhole(peerIdOf(peer)) === true),
+        isWhole: (peer) => this.#isWhole(peer),
         cut: (peer, reason) => this.#cut(peer, reason),
         log: this.#log,
       },
     )
   }
 
+  #isWhole(peer: PublicKeyHex): boolean {
+    const isGossiping = (): boolean => this.#gossip?.isWhole(peerIdOf(peer)) === true
+    if (this.#options.role === 'device') return this.#roleOf(peer) !== 'device' || isGossiping()
+    return !this.#isMember(peer) || (this.#consensus.isUp(peer) && this.#proposals.isUp(peer) && isGossiping())
+  }
+
   #makeConsensusChannel(hello: Hello): Channel {
-    return new Channel(
-      {
-        protocol: CONSENSUS,
-        hello,
-        frameBytesMax: LIMITS.consensusMessageBytesMax,
-        queueFramesMax: this.#limits.sendQueueFramesMax,
-        queueBytesMax: this.#limits.sendQueueBytesMax,
-        overflow: 'drop-oldest',
-        rates: {
-          framesPerSecond: this.#limits.consensusFramesPerSecond,
-          framesBurst: this.#limits.consensusFramesBurst,
-          bytesPerSecond: this.#limits.consensusBytesPerSecond,
-          bytesBurst: this.#limits.consensusBytesBurst,
-        },
-        helloTimeoutMs: this.#limits.helloTimeoutMs,
-        writeTimeoutMs: this.#limits.writeTimeoutMs,
+    return new Channel(consensusOptions(this.#limits, hello), {
+      ...this.#channelFaults(),
+      frame: (peer, bytes) => guarded(() => this.#handlers.message?.(peer, bytes)),
+      up: (peer, run) => {
+        this.#log.info({ peer }, 'link up')
+        void guarded(() => this.#handlers.link?.(peer, true, run))
       },
-      {
-        ...this.#channelFaults(),
-        frame: (peer, bytes) => guarded(() => this.#handlers.message?.(peer, bytes)),
-        up: (peer, run) => {
-          this.#log.info({ peer }, 'link up')
-          void guarded(() => this.#handlers.link?.(peer, true, run))
-        },
-        down: (peer) => {
-          this.#log.info({ peer }, 'link down')
-          void guarded(() => this.#handlers.link?.(peer, false))
-        },
+      down: (peer) => {
+        this.#log.info({ peer }, 'link down')
+        void guarded(() => this.#handlers.link?.(peer, false))
       },
-    )
+    })
   }
 
   #makeProposalsChannel(hello: Hello): Channel {
-    return new Channel(
-      {
-        protocol: PROPOSALS,
-        hello,
-        frameBytesMax: this.#limits.pushBytesMax,
-        queueFramesMax: this.#limits.pushQueueFramesMax,
-        queueBytesMax: this.#limits.pushQueueBytesMax,
-        overflow: 'refuse',
-        rates: {
-          framesPerSecond: this.#limits.proposalFramesPerSecond,
-          framesBurst: this.#limits.proposalFramesBurst,
-          bytesPerSecond: this.#limits.proposalBytesPerSecond,
-          bytesBurst: this.#limits.proposalBytesBurst,
-        },
-        helloTimeoutMs: this.#limits.helloTimeoutMs,
-        writeTimeoutMs: this.#limits.writeTimeoutMs,
-      },
-      {
-        ...this.#channelFaults(),
-        frame: (peer, bytes) => guarded(() => this.#handlers.push?.(peer, bytes)),
-        up: () => {},
-        down: () => {},
-      },
-    )
+    return new Channel(proposalsOptions(this.#limits, hello), {
+      ...this.#channelFaults(),
+      frame: (peer, bytes) => guarded(() => this.#handlers.push?.(peer, bytes)),
+      up: () => {},
+      down: () => {},
+    })
   }
 
   #channelFaults(): Pick<ConstructorParameters<typeof Channel>[1], 'isMember' | 'failed'> {
@@ -458,23 +459,7 @@ class Host implements Network {
       },
     }
   }
-
-  #gossipLimits(): GossipLimits {
-    const limits = this.#limits
-    return {
-      bytesMax: limits.gossipBytesMax,
-      bytesPerSecond: limits.gossipBytesPerSecond,
-      bytesBurst: limits.gossipBytesBurst,
-      piecesPerSecond: limits.gossipPiecesPerSecond,
-      piecesBurst: limits.gossipPiecesBurst,
-      offencesMax: limits.gossipOffencesMax,
-      validationsMax: limits.gossipValidationsMax,
-    }
-  }
 }
-
-const CONSENSUS = '/althing/consensus/1'
-const PROPOSALS = '/althing/proposals/1'
 
 /** An exception in a handler is a bug of ours, not the peer's fault: it must stop the node, not a stream. */
 async function guarded(handler: () => void | Promise<void>): Promise<void> {

@@ -18,13 +18,15 @@ export type NetworkOptions = {
   secretKey: Uint8Array
   /** 32 bytes; peers on another chain are refused. */
   chainId: Uint8Array
-  /** What we are ourselves. A device neither listens nor gossips. */
+  /** What we are ourselves. A device gossips within its segment only. */
   role: PeerRole
   /** Multiaddrs to listen on, such as `/ip4/0.0.0.0/tcp/4001`. */
   listen: readonly string[]
   /** Multiaddrs to name in their place (behind a forwarded port). */
   announce?: readonly string[]
   members: readonly MemberAddresses[]
+  /** Devices: the segment to gossip in; without one a device neither listens nor gossips. */
+  segment?: string
   limits?: Partial<NetworkLimits>
 }
 
@@ -43,7 +45,7 @@ export function libp2pOptions(
     privateKey: privateKeyFromRaw(options.secretKey),
     start: false,
     addresses: {
-      listen: options.role === 'device' ? [] : [...options.listen],
+      listen: options.role === 'device' && options.segment === undefined ? [] : [...options.listen],
       announce: [...(options.announce ?? [])],
     },
     nodeInfo: { userAgent: 'althing' },

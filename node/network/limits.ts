@@ -58,6 +58,12 @@ export const NETWORK_LIMITS = {
   gossipPiecesBurst: 8000,
   gossipOffencesMax: 50,
   gossipValidationsMax: 4096,
+  /** The same for gossip within a segment, from one device, which passes on what all others say: reports are a few hundred bytes each. */
+  segmentBytesPerSecond: 128 * 1024,
+  segmentBytesBurst: 1024 * 1024,
+  segmentPiecesPerSecond: 100,
+  segmentPiecesBurst: 400,
+  segmentValidationsMax: 256,
   /** `stop` gives libp2p this long, then ends the connections by itself. */
   stopTimeoutMs: 2500,
 } as const

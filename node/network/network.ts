@@ -17,8 +17,8 @@ export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 
 /** Gossip topics. On the wire each carries the chain id, so that two chains never mix. */
 export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals', 'stix'] as const
-/** One of `GOSSIP_TOPICS`. */
-export type GossipTopic = (typeof GOSSIP_TOPICS)[number]
+/** One of `GOSSIP_TOPICS` between members; `segment` between the devices of one segment. */
+export type GossipTopic = (typeof GOSSIP_TOPICS)[number] | 'segment'
 /** accept: pass on. ignore: do not pass on, nobody's fault. reject: the peer that passed it on is at fault. */
 export type GossipVerdict = 'accept' | 'ignore' | 'reject'
 
@@ -99,6 +99,8 @@ export type Network = {
    * itself disconnect anybody: see `enforceRoles`.
    */
   setMembers(members: readonly MemberAddresses[]): void
+  /** Devices of one segment: replaces the list of those that this one keeps a connection to, for gossip. Nothing where it does not gossip. */
+  setNeighbours(devices: readonly MemberAddresses[]): void
   /** Closes the connections of peers whose role is no longer what it was when they connected. Call after each change of roles. */
   enforceRoles(): void
 
@@ -126,7 +128,7 @@ export type Network = {
   onPush(handler: (peer: PublicKeyHex, bytes: Uint8Array) => void | Promise<void>): void
 
   /**
-   * Gossips a piece (≤ `gossipBytesMax`) to all members. Resolves with the number of peers it was handed to. Whoever hears it passes it on, unless
+   * Gossips a piece (≤ `gossipBytesMax`) to all members, or from a device to its segment (topic `segment`). Resolves with the number of peers it was handed to. Whoever hears it passes it on, unless
    * all `others` members that there are beside this one hear it from here.
    */
   publish(topic: GossipTopic, bytes: Uint8Array, others?: number): Promise<number>

@@ -5,9 +5,12 @@
  * in the report; a bug is thrown on.
  */
 import { setImmediate as immediately, setTimeout as later } from 'node:timers/promises'
-import { deviceReport, type Report } from '../../protocol/kinds/report/report.ts'
+import type { CborValue } from '../../protocol/cbor.ts'
+import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
+import { deviceReport, type Report, scoreOf } from '../../protocol/kinds/report/report.ts'
 import type { AnyMonitor, BaselineStore, Baselines } from './baseline.ts'
 import { BLIND_CHARACTERS_MAX, type FeatureCounts, featuresOf } from './features.ts'
+import type { Snapshot } from './judge.ts'
 import { type Machine, refusalOf } from './machine.ts'
 import { type Finding, type Observation, printable } from './monitor.ts'
 import type { Outbox } from './outbox.ts'
@@ -42,7 +45,10 @@ export type CycleNeeds = {
   readonly machine: Machine
   readonly monitors: readonly AnyMonitor[]
   readonly baselines: BaselineStore
-  readonly outbox: Pick<Outbox, 'add' | 'status'>
+  readonly outbox: Pick<Outbox, 'status'> & {
+    /** As `Outbox.add`. */
+    add(kind: string, payload: CborValue, hasEvents: boolean): Promise<unknown>
+  }
   now(): number
   pause?(): Promise<void>
   sleep?(ms: number, signal: AbortSignal): Promise<void>
@@ -63,6 +69,11 @@ export type CycleResult = {
   readonly wallMs: number
 }
 export type Cycle = {
+  /**
+   * What this machine sees of itself, not longer ago than `maxAgeMs`: of the last cycle, or by looking anew between two cycles. While it learns
+   * nothing can be compared, so nothing is observable. Rejects with a bug, or as the baseline store where nothing was loaded yet.
+   */
+  snapshot(maxAgeMs: number): Promise<Snapshot>
   /** One cycle. Rejects with AlthingError of the baseline store or the outbox, or with a bug. */
   runOnce(): Promise<CycleResult>
   /**
@@ -83,12 +94,21 @@ export function createCycle(options: CycleOptions, needs: CycleNeeds): Cycle {
   const sleep = needs.sleep ?? ((ms, signal) => later(ms, undefined, { signal }))
   let baselines: Baselines | undefined
   let memory: ReportMemory = EMPTY_REPORT_MEMORY
+  let latest: { readonly at: number; readonly snapshot: Snapshot } | undefined
+  // Monitors look one after another, also where a snapshot is asked for during a cycle.
+  let lastLook: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(look: () => Promise<T>): Promise<T> => {
+    const mine = lastLook.then(look)
+    lastLook = mine.catch(() => undefined)
+    return mine
+  }
 
   async function observeAll(learning: boolean, before: Baselines) {
     const endMs = machine.monotonicMs() + options.budgetMs
     const byMonitor = new Map(before.byMonitor)
     const findings: Finding[] = []
     const blind: string[] = []
+    const observable = new Set<CategoryName>()
     let counts: FeatureCounts = {}
     for (const [i, monitor] of monitors.entries()) {
       // What is left is shared by those still to come, so that a slow one cannot blind the others.
@@ -99,8 +119,14 @@ export function createCycle(options: CycleOptions, needs: CycleNeeds): Cycle {
       findings.push(...observed.findings)
       if (observed.blind !== null) blind.push(printable(`${monitor.name}: ${observed.blind}`, BLIND_CHARACTERS_MAX))
       counts = { ...counts, ...observed.counts }
+      // A monitor that could count nothing has seen nothing.
+      if (Object.keys(observed.counts).length > 0) for (const category of monitor.categories) observable.add(category)
       await pause()
     }
+    const own = new Map<CategoryName, number>()
+    for (const { category, severityPpm, confidencePpm } of findings)
+      own.set(category, Math.max(own.get(category) ?? 0, scoreOf(severityPpm, confidencePpm)))
+    latest = { at: machine.monotonicMs(), snapshot: { own, observable: learning ? new Set() : observable } }
     return { byMonitor, findings, blind, counts }
   }
 
@@ -116,6 +142,17 @@ export function createCycle(options: CycleOptions, needs: CycleNeeds): Cycle {
       if (refusal === undefined) throw error
       return { findings: [], baseline, blind: `stopped by ${refusal}`, counts: {} }
     }
+  }
+
+  function snapshot(maxAgeMs: number): Promise<Snapshot> {
+    return inTurn(async () => {
+      if (latest !== undefined && machine.monotonicMs() - latest.at <= maxAgeMs) return latest.snapshot
+      const before = baselines ?? (await store.load(monitors))
+      if (before.cyclesLearnt < options.learningCycles) return { own: new Map(), observable: new Set() }
+      // What it changes is forgotten: thresholds that count cycles count those of the cycle only.
+      await observeAll(false, before)
+      return (latest as NonNullable<typeof latest>).snapshot
+    })
   }
 
   async function runOnce(): Promise<CycleResult> {
@@ -172,13 +209,14 @@ export function createCycle(options: CycleOptions, needs: CycleNeeds): Cycle {
   }
 
   return {
-    runOnce,
+    snapshot,
+    runOnce: () => inTurn(runOnce),
     async run(signal, onResult, onFailure) {
       let dueMs = machine.monotonicMs()
       while (!signal.aborted) {
         let pauseMs = options.intervalMs
         try {
-          const result = await runOnce()
+          const result = await inTurn(runOnce)
           onResult?.(result)
         } catch (error) {
           const afterMs = onFailure?.(error)

@@ -11,7 +11,7 @@ import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from '../process
 import { RtuNode, type RtuOptions } from './main.ts'
 
 /** Everything that an RTU's process is started with. */
-export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'watch' | 'advice'> & {
+export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'watch' | 'logs' | 'advice'> & {
   readonly config: NodeConfig
   readonly genesis: Genesis
   readonly key: NodeKey
@@ -32,6 +32,13 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
     secretKey: key.secretKey(),
     segment: config.rtu.segment,
     intervalMs: config.rtu.intervalMs,
+    listen: config.rtu.listen,
+    announce: config.rtu.announce,
+    neighbours: [...new Set(config.rtu.neighbours.map(({ member }) => member))].map((publicKey) => ({
+      publicKey,
+      addresses: config.rtu.neighbours.filter(({ member }) => member === publicKey).map(({ address }) => address),
+    })),
+    logWords: config.rtu.logWords,
     log,
     ...(config.rtu.readingsListen === null
       ? {}

@@ -6,6 +6,7 @@
  */
 import { toHex } from '../../protocol/bytes.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
+import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
 import type { Transaction } from '../../protocol/transaction.ts'
 import { type Code, VERDICTS } from '../../protocol/verdict.ts'
 import { isAlthingError } from '../errors.ts'
@@ -50,8 +51,12 @@ const OUT_OF_SERVICE: readonly string[] = [
 /** Members that are handed a batch of readings at once: its readings are nowhere else, and one member may keep it to itself. */
 const BATCH_MEMBERS = 2
 /** Nothing about this report will ever be otherwise. What is in none of these lists, or unknown here, may be otherwise later. */
-const isFinal = (code: string): boolean =>
-  code === 'TX_FORBIDDEN' || code === 'TX_UNKNOWN_KIND' || VERDICTS[code as Code]?.verdict === 'reject'
+const isFinal = (code: string, kind: string): boolean =>
+  code === 'TX_FORBIDDEN' ||
+  code === 'TX_UNKNOWN_KIND' ||
+  VERDICTS[code as Code]?.verdict === 'reject' ||
+  // Of opinions: about a device that is gone, or too old. The next ones say what is true now.
+  (kind === trustOpinion.name && /^(?:OPINION|DEVICE)_/.test(code))
 
 /** Delivers what the outbox holds. */
 export class Delivery implements Carrier {
@@ -120,8 +125,8 @@ export class Delivery implements Carrier {
           return
         }
         if (code !== undefined) log.info({ member: name, code }, 'a member did not take a report')
-        if (code !== undefined && OUT_OF_SERVICE.includes(code)) outOfService()
-        if (code !== undefined && isFinal(code)) past.refusedBy.add(publicKey)
+        if (code !== undefined && OUT_OF_SERVICE.includes(code) && !isFinal(code, transaction.kind)) outOfService()
+        if (code !== undefined && isFinal(code, transaction.kind)) past.refusedBy.add(publicKey)
         else isOpen = true
       })
       if (isTaken) return 'taken'

@@ -7,8 +7,8 @@
 import { decodeAs, encodeAs, integer, list, optional, record, type TypeOf, text } from '../../protocol/codec.ts'
 
 /** Format of the vector. */
-export const FEATURES_VERSION = 1
-/** Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli`. */
+export const FEATURES_VERSION = 2
+/** Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli` and `clockOffsetMs`. */
 export const FEATURE_NAMES = [
   'processCount',
   'processUnknownCount',
@@ -25,6 +25,8 @@ export const FEATURE_NAMES = [
   'findingCount',
   'blindMonitorCount',
   'reportsDroppedCount',
+  'loginFailedCount',
+  'clockOffsetMs',
 ] as const
 export type FeatureName = (typeof FEATURE_NAMES)[number]
 /** What is known of one snapshot; a name that is absent was not observed. Non-negative integers. */

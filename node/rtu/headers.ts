@@ -84,6 +84,11 @@ export class Headers {
     return this.#isDisputed
   }
 
+  /** Whether a header was heard in this run. */
+  get isHeard(): boolean {
+    return this.#heardAt !== undefined
+  }
+
   /** Block time of the newest header: no later block has an earlier one. The genesis' where there is none. */
   get chainTime(): number {
     return this.#newest?.sealed.header.time ?? this.#genesis.createdAt

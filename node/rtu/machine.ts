@@ -39,11 +39,13 @@ export type FileContent = { readonly bytes: Uint8Array; readonly truncated: bool
 export type DirectoryContent = { readonly names: readonly string[]; readonly truncated: boolean }
 
 /**
- * What monitors may ask of a machine. All but `monotonicMs` and `cpus` throw an error with a string `code` (`ENOENT`, `EACCES`, …)
+ * What monitors may ask of a machine. All but `monotonicMs`, `wallMs` and `cpus` throw an error with a string `code` (`ENOENT`, `EACCES`, …)
  * when the machine refuses; no other error is thrown. `readFile` throws `EINVAL` for anything that is not a regular file.
  */
 export type Machine = {
   readFile(path: string, bytesMax: number): FileContent
+  /** The same from byte `offset` on, for what only grows. */
+  readFrom(path: string, offset: number, bytesMax: number): FileContent
   readdir(path: string, entriesMax: number): DirectoryContent
   readlink(path: string): string
   /** Follows links, those of /proc too. */
@@ -52,6 +54,8 @@ export type Machine = {
   statfs(path: string): { readonly bytesTotal: number; readonly bytesFree: number }
   /** Milliseconds from an arbitrary start; never goes back. */
   monotonicMs(): number
+  /** The clock on the wall, ms since 1970-01-01T00:00Z. */
+  wallMs(): number
   /** Processors, at least 1. */
   cpus(): number
 }
@@ -78,16 +82,18 @@ export function attempt<T>(read: () => T): { readonly value: T } | { readonly re
 export function realMachine(): Machine {
   // Files of /proc are small and read every cycle: one shared buffer, and a copy of exactly what was read.
   const scratch = new Uint8Array(16 * 1024)
+  const readFrom = (path: string, offset: number | null, bytesMax: number): FileContent => {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    try {
+      if (!fstatSync(fd).isFile()) throw Object.assign(new Error('not a regular file'), { code: 'EINVAL' })
+      return readBounded(fd, offset, bytesMax, scratch)
+    } finally {
+      closeSync(fd)
+    }
+  }
   return {
-    readFile(path, bytesMax) {
-      const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
-      try {
-        if (!fstatSync(fd).isFile()) throw Object.assign(new Error('not a regular file'), { code: 'EINVAL' })
-        return readBounded(fd, bytesMax, scratch)
-      } finally {
-        closeSync(fd)
-      }
-    },
+    readFile: (path, bytesMax) => readFrom(path, null, bytesMax),
+    readFrom,
     readdir(path, entriesMax) {
       const directory = opendirSync(path, { bufferSize: 256 })
       try {
@@ -108,16 +114,23 @@ export function realMachine(): Machine {
       return { bytesTotal: bsize * blocks, bytesFree: bsize * bavail }
     },
     monotonicMs: () => performance.now(),
+    wallMs: () => Date.now(),
     cpus: () => Math.max(1, availableParallelism()),
   }
 }
 
-function readBounded(fd: number, bytesMax: number, scratch: Uint8Array): FileContent {
+function readBounded(fd: number, offset: number | null, bytesMax: number, scratch: Uint8Array): FileContent {
   // One byte beyond the bound is asked for: that alone tells whether there is more. /proc says size 0, so sizes are no help.
   const parts: Uint8Array[] = []
   let length = 0
   while (length <= bytesMax) {
-    const read = readSync(fd, scratch, 0, Math.min(scratch.length, bytesMax + 1 - length), null)
+    const read = readSync(
+      fd,
+      scratch,
+      0,
+      Math.min(scratch.length, bytesMax + 1 - length),
+      offset === null ? null : offset + length,
+    )
     if (read === 0) break
     parts.push(scratch.slice(0, read))
     length += read

@@ -5,16 +5,19 @@
  */
 import { randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { toHex } from '../../protocol/bytes.ts'
-import { CborError } from '../../protocol/cbor.ts'
+import { CborError, type CborValue } from '../../protocol/cbor.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
+import type { Opinion } from '../../protocol/kinds/trust/opinionPayload.ts'
 import type { TrustedEra } from '../../protocol/light.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { addressOf } from '../../protocol/signature.ts'
-import { signTransaction } from '../../protocol/transaction.ts'
+import { signTransaction, type Transaction } from '../../protocol/transaction.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import { systemClock } from '../clock.ts'
 import { installNativePrimitives } from '../crypto/native.ts'
@@ -23,19 +26,19 @@ import { decodeFrame, erasAnswer, erasQuestion, type PushedFrame, QUESTIONS } fr
 import { createNetwork } from '../network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
 import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
-import { baselineFile } from './baseline.ts'
+import { BASELINE_BYTES_MAX, baselineFile } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
 import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
 import { directorySpool } from './disk.ts'
 import { type Gateway, type GatewayOptions, openGateway } from './gateway.ts'
 import { HeaderDisk } from './headerDisk.ts'
 import { Headers } from './headers.ts'
+import { JUDGE_DEFAULTS, type JudgeOptions, type TrustRow } from './judge.ts'
 import { type Machine, realMachine } from './machine.ts'
 import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members, type MembersOptions } from './members.ts'
-import { FILES_DEFAULTS, filesMonitor } from './monitors/files.ts'
-import { listenersMonitor } from './monitors/listeners.ts'
-import { processesMonitor } from './monitors/processes.ts'
-import { resourcesMonitor } from './monitors/resources.ts'
+import { worstFirst } from './monitor.ts'
+import { allMonitors } from './monitors/all.ts'
+import { NEIGHBOURS_DEFAULTS, type NeighboursOptions } from './neighbours.ts'
 import {
   OUTBOX_DEFAULTS,
   type Outbox,
@@ -44,10 +47,14 @@ import {
   openOutbox,
   SPOOLED_BYTES_MAX,
 } from './outbox.ts'
+import { type OwnFile, ownFile } from './ownFile.ts'
+import { Peers, type PeersStatus } from './peers.ts'
 import type { ReadingsStatus } from './readings.ts'
-import { REPORT_DEFAULTS } from './report.ts'
-import { Segment } from './segment.ts'
+import { eventOf, REPORT_DEFAULTS } from './report.ts'
+import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX, type RosterOptions } from './roster.ts'
 import { type Standing, StandingWatch } from './standing.ts'
+import { serveStatus } from './statusSocket.ts'
+import { readTrustTable, TRUST_FILE_BYTES_MAX } from './trustTable.ts'
 
 /** The configured members with their keys of `era`; one that is none of its members as it was. */
 function membersNow<T extends MemberName>(configured: readonly T[], { memberSet }: TrustedEra): T[] {
@@ -65,8 +72,17 @@ export type RtuOptions = {
   readonly segment: string
   readonly members: readonly (MemberName & MemberAddresses)[]
   readonly intervalMs: number
+  /** Where it listens for the other devices of its segment; none: it does not gossip with them. */
+  readonly listen?: readonly string[]
+  /** Addresses to name in their place. */
+  readonly announce?: readonly string[]
+  /** Devices of the segment whose addresses are configured. */
+  readonly neighbours?: readonly MemberAddresses[]
   /** Absolute paths watched besides the usual ones. */
   readonly watch: readonly string[]
+  /** Absolute paths of followed logs, and texts that are looked for in them. */
+  readonly logs?: readonly string[]
+  readonly logWords?: readonly string[]
   readonly log: NetworkLog & { error(fields: object, message: string): void }
   /** What an operator can do where no member lets this device in. */
   readonly advice: string
@@ -76,18 +92,30 @@ export type RtuOptions = {
   /** Where it takes readings of sensors, if it does. */
   readonly gateway?: GatewayOptions
   /** Other times, for tests. */
-  readonly times?: Partial<MembersOptions & DeliveryOptions & Pick<OutboxOptions, 'resubmitMs'>>
+  readonly times?: Partial<
+    MembersOptions &
+      DeliveryOptions &
+      RosterOptions &
+      JudgeOptions &
+      Pick<NeighboursOptions, 'cardsMs'> &
+      Pick<OutboxOptions, 'resubmitMs'>
+  > & { readonly learningCycles?: number }
 }
 
 /** What an RTU may tell of itself. */
-export type RtuStatus = {
+export type RtuStatus = PeersStatus & {
+  /** Own id, hexadecimal. */
+  readonly device: string
+  readonly segment: string
   readonly members: readonly MemberStatus[]
   readonly height: number
   readonly isDisputed: boolean
   readonly standing: Standing | undefined
   readonly outbox: OutboxStatus
-  /** Devices of the segment that were heard. */
-  readonly peersHeard: number
+  readonly learning: boolean
+  /** Of the last cycle, worst first. */
+  readonly findings: readonly { readonly category: string; readonly scorePpm: number; readonly detail: string }[]
+  readonly blind: readonly string[]
   /** Of a gateway. */
   readonly readings?: ReadingsStatus
 }
@@ -97,6 +125,9 @@ const AFTER_FAILURE_MS = 60_000
 /** Between two lines of the log that say how it is, ms. */
 const SUMMARY_MS = 600_000
 
+/** A device that listens nowhere would hear only whom it dials: it takes part in its segment through the members. */
+const isGossiping = ({ listen }: Pick<RtuOptions, 'listen'>): boolean => listen !== undefined && listen.length > 0
+
 type Parts = {
   readonly lock: DirectoryLock
   readonly disk: HeaderDisk
@@ -105,6 +136,8 @@ type Parts = {
   readonly outbox: Outbox
   /** Keys of the members that it may be connected to. */
   readonly keys: Set<PublicKeyHex>
+  readonly files: Record<'baseline' | 'roster' | 'trust', OwnFile>
+  readonly trust: readonly TrustRow[]
 }
 
 /** A running RTU. */
@@ -113,20 +146,22 @@ export class RtuNode {
   readonly device: string
   readonly network: Network
   readonly headers: Headers
-  readonly segment: Segment
   readonly outbox: Outbox
   readonly members: Members
   readonly standing: StandingWatch
+  readonly peers: Peers
   readonly #options: RtuOptions
-  readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys'>
+  readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys' | 'files'>
   #following = false
   readonly #delivery: Delivery
   readonly #cycle: Cycle
   readonly #stopping = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
+  #statusServer: Server | undefined
   #gateway: Gateway | undefined
   #summaryAt = Number.NEGATIVE_INFINITY
+  #last: Pick<CycleResult, 'learning' | 'findings' | 'blind'> = { learning: true, findings: [], blind: [] }
 
   private constructor(options: RtuOptions, parts: Parts) {
     const { genesis, secretKey, log } = options
@@ -137,7 +172,6 @@ export class RtuNode {
     this.network = parts.network
     this.headers = parts.headers
     this.outbox = parts.outbox
-    this.segment = new Segment(chainIdOf(genesis), this.device, () => systemClock.monotonic())
     this.members = new Members(
       options.members,
       { ...MEMBERS_DEFAULTS, ...options.times },
@@ -149,10 +183,30 @@ export class RtuNode {
         up: () => {
           this.#delivery.wake()
           this.standing.wake()
+          this.peers.wake()
         },
       },
     )
-    const { members, headers, outbox } = this
+    const { members, headers, outbox, network } = this
+    this.peers = new Peers(
+      {
+        ...{ self: this.device, segment: options.segment, isGossiping: isGossiping(options) },
+        announce: options.announce ?? [],
+        configured: options.neighbours ?? [],
+        ...NEIGHBOURS_DEFAULTS,
+        ...options.times,
+        roster: { ...ROSTER_DEFAULTS, ...options.times },
+        judge: { ...JUDGE_DEFAULTS, intervalMs: options.intervalMs, ...options.times },
+      },
+      {
+        ...{ genesis, chainId: chainIdOf(genesis), secretKey, members, headers, network, log },
+        files: parts.files,
+        trust: parts.trust,
+        monotonic: () => systemClock.monotonic(),
+        snapshot: (maxAgeMs) => this.#cycle.snapshot(maxAgeMs),
+        tell: (opinions) => this.#tell(opinions),
+      },
+    )
     this.standing = new StandingWatch({
       ...{ genesis, members, headers, log },
       device: this.device,
@@ -164,18 +218,18 @@ export class RtuNode {
       { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
     )
     this.#cycle = createCycle(
-      { ...CYCLE_DEFAULTS, intervalMs: options.intervalMs, report: { ...REPORT_DEFAULTS, heartbeatMs: 0 } },
+      {
+        ...CYCLE_DEFAULTS,
+        learningCycles: options.times?.learningCycles ?? CYCLE_DEFAULTS.learningCycles,
+        intervalMs: options.intervalMs,
+        report: { ...REPORT_DEFAULTS, heartbeatMs: 0 },
+      },
       {
         device: id,
         machine: options.machine ?? realMachine(),
-        monitors: [
-          processesMonitor(),
-          listenersMonitor(),
-          filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
-          resourcesMonitor(),
-        ],
-        baselines: baselineFile(join(options.dataDirectory, 'baseline.json')),
-        outbox,
+        monitors: allMonitors(options, () => (headers.isHeard ? headers.now() : undefined)),
+        baselines: baselineFile(parts.files.baseline),
+        outbox: { add: (...report) => this.#add(...report), status: () => outbox.status() },
         now: () => systemClock.now(),
       },
     )
@@ -208,6 +262,13 @@ export class RtuNode {
       // Where an era has begun since, its beginning is what counts.
       if (restored !== 'OK' && restored !== 'LIGHT_OLD_HEADER')
         log.warn({ code: restored }, 'the newest header of the last run shows nothing: passed over')
+      const owner = { chainId, secretKey }
+      const files = {
+        baseline: ownFile(join(dataDirectory, 'baseline.json'), 'baseline', BASELINE_BYTES_MAX, owner),
+        roster: ownFile(join(dataDirectory, 'roster'), 'roster', ROSTER_FILE_BYTES_MAX, owner),
+        trust: ownFile(join(dataDirectory, 'trust'), 'trust', TRUST_FILE_BYTES_MAX, owner),
+      }
+      const trust = await readTrustTable(files.trust)
       const keys = new Set<PublicKeyHex>()
       const members = membersNow(options.members, headers.trusted)
       for (const { publicKey } of members) keys.add(publicKey)
@@ -222,14 +283,23 @@ export class RtuNode {
         },
       )
       const network = await createNetwork(
-        { secretKey, chainId, role: 'device', listen: [], members },
-        { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
+        {
+          ...{ secretKey, chainId, members },
+          role: 'device',
+          listen: options.listen ?? [],
+          ...(isGossiping(options) ? { segment: options.segment } : {}),
+        },
+        { log, roleOf: (key) => (keys.has(key) ? 'member' : node.peers.roster.hasKey(key) ? 'device' : null) },
       )
-      const node: RtuNode = new RtuNode({ ...options, members }, { lock, disk, network, headers, outbox, keys })
+      const node: RtuNode = new RtuNode(
+        { ...options, members },
+        { lock, disk, network, headers, outbox, keys, files, trust },
+      )
+      await node.peers.roster.load()
       if (options.gateway !== undefined)
         node.#gateway = await openGateway(options.gateway, join(dataDirectory, 'readings'), chainId, {
           log,
-          anchor: (payload) => outbox.add('reading.batch', payload, true),
+          anchor: async (payload) => void (await outbox.add('reading.batch', payload, true)),
           now: () => systemClock.now(),
         })
       await node.#start()
@@ -247,6 +317,7 @@ export class RtuNode {
     const height = this.headers.newest?.sealed.header.height ?? 0
     log.info({ device: this.device, height, reportsHeld, damaged }, 'RTU started')
     await this.network.start()
+    this.#statusServer = await serveStatus(this.#options.dataDirectory, () => this.status, log)
     this.members.start()
     const parts = [
       this.#cycle.run(
@@ -256,6 +327,7 @@ export class RtuNode {
       ),
       this.#delivery.run(signal),
       this.standing.run(signal),
+      ...this.peers.run(signal),
       ...(this.#gateway === undefined ? [] : [this.#gateway.run(signal)]),
     ]
     this.#running = Promise.allSettled(parts)
@@ -269,12 +341,20 @@ export class RtuNode {
 
   get status(): RtuStatus {
     return {
+      device: this.device,
+      segment: this.#options.segment,
       members: this.members.status,
       height: this.headers.newest?.sealed.header.height ?? 0,
       isDisputed: this.headers.isDisputed,
       standing: this.standing.standing,
       outbox: this.outbox.status(),
-      peersHeard: this.segment.heard.size,
+      learning: this.#last.learning,
+      findings: worstFirst(this.#last.findings).map((finding) => {
+        const { category, scorePpm, detail } = eventOf(finding)
+        return { category, scorePpm, detail }
+      }),
+      blind: this.#last.blind,
+      ...this.peers.status,
       ...(this.#gateway === undefined ? {} : { readings: this.#gateway.status }),
     }
   }
@@ -287,16 +367,39 @@ export class RtuNode {
 
   async #stop(): Promise<void> {
     this.#stopping.abort()
+    this.#statusServer?.close()
     await Promise.all([this.members.stop(), this.network.stop()])
     await this.#running
+    await this.peers.save()
     await this.#gateway?.close()
     this.headers.save()
     await this.#parts.disk.settled()
     await this.#parts.lock.release()
   }
 
-  #observed({ findings, blind, learning, report, cpuMs, wallMs }: CycleResult): void {
+  /** On disk first; then the segment hears of it, whether a member does or not. */
+  async #add(kind: string, payload: CborValue, hasEvents: boolean): Promise<Transaction> {
+    const transaction = await this.outbox.add(kind, payload, hasEvents)
+    this.peers.say(transaction.bytes)
+    return transaction
+  }
+
+  async #tell(opinions: readonly Opinion[]): Promise<void> {
     const { log } = this.#options
+    for (const { device, trustPpm } of opinions) log.info({ device: toHex(device), trustPpm }, 'opinion')
+    try {
+      await this.#add(trustOpinion.name, trustOpinion.payload.to({ opinions }), true)
+    } catch (error) {
+      if (!isAlthingError(error, 'RTU_WRITE_FAILED')) throw error
+      log.error({ error }, 'opinions are held in memory only: the disk took nothing')
+    }
+    this.#delivery.wake()
+  }
+
+  #observed(result: CycleResult): void {
+    const { findings, blind, learning, report, cpuMs, wallMs } = result
+    const { log } = this.#options
+    this.#last = { learning, findings, blind }
     const fields = { findings: findings.length, blind, learning, cpuMs: Math.round(cpuMs), wallMs: Math.round(wallMs) }
     log.debug(fields, 'observed')
     for (const { category, detail, scorePpm } of report?.events ?? [])
@@ -304,13 +407,15 @@ export class RtuNode {
     if (report !== null) this.#delivery.wake()
     if (systemClock.monotonic() - this.#summaryAt < SUMMARY_MS) return
     this.#summaryAt = systemClock.monotonic()
-    const { members, height, outbox, peersHeard, readings } = this.status
+    const { members, height, outbox, peersHeard, peersKnown, peersLinked, readings } = this.status
     log.info(
       {
         members,
         height,
         outbox,
         peersHeard,
+        peersKnown,
+        peersLinked,
         readings,
         learning,
         blind,
@@ -342,7 +447,7 @@ export class RtuNode {
       if (!(error instanceof CborError)) throw error
       return 'MESSAGE_MALFORMED'
     }
-    if (frame.kind === 'report') return this.segment.hear(frame.transaction)
+    if (frame.kind === 'report') return this.peers.segment.hear(frame.transaction)
     const code = this.headers.accept(member.publicKey, frame.header)
     if (code === 'LIGHT_ERA') void this.#followEras(member).catch((error: unknown) => this.#options.fatal(error))
     return code

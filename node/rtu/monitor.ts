@@ -39,6 +39,7 @@ export type Observation<B> = {
   readonly baseline: B
   /** What could not be seen, in a sentence of at most 200 characters; null if nothing was missed. */
   readonly blind: string | null
+  /** Empty where the monitor saw nothing at all. */
   readonly counts: FeatureCounts
 }
 
@@ -48,6 +49,8 @@ export type Observation<B> = {
  */
 export type Monitor<B> = {
   readonly name: string
+  /** What it can find. A peer is judged by these only, and only while the monitor sees. */
+  readonly categories: readonly CategoryName[]
   empty(): B
   observe(machine: Machine, baseline: B, turn: Turn): Promise<Observation<B>>
   toDisk(baseline: B): unknown

@@ -7,6 +7,7 @@
  */
 import { CborError, type CborValue } from '../../protocol/cbor.ts'
 import { boolean, bytes, decodeAs, encodeAs, record } from '../../protocol/codec.ts'
+import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { decodeTransaction, type Transaction, type TransactionDraft } from '../../protocol/transaction.ts'
 import type { Spool } from './disk.ts'
@@ -20,6 +21,9 @@ export type OutboxOptions = {
   readonly takenMax: number
   /** A report that was taken and is still in no block after so long is handed over again. */
   readonly resubmitMs: number
+  /** Kinds that are worth nothing after `perishableMs`: dropped then, where others are signed anew. */
+  readonly perishable: readonly string[]
+  readonly perishableMs: number
 }
 /** Two hours of reports five seconds apart, in at most 8 MiB; what has events is kept longest. */
 export const OUTBOX_DEFAULTS: OutboxOptions = {
@@ -28,6 +32,8 @@ export const OUTBOX_DEFAULTS: OutboxOptions = {
   validityMs: 1_800_000,
   takenMax: 64,
   resubmitMs: 30_000,
+  perishable: [trustOpinion.name],
+  perishableMs: 300_000,
 }
 
 /**
@@ -54,6 +60,8 @@ export type OutboxStatus = {
   /** Proved to be in the chain. */
   readonly delivered: number
   readonly refused: number
+  /** In no block while they were worth something. */
+  readonly perished: number
   readonly droppedHeartbeats: number
   readonly droppedEvents: number
   readonly damaged: number
@@ -70,10 +78,10 @@ export type OutboxNeeds = {
 }
 export type Outbox = {
   /**
-   * Signs and holds a transaction of `kind`. Rejects with RTU_WRITE_FAILED where it could not be written; it is then held in memory
+   * Signs and holds a transaction of `kind`, and gives it as it was signed. Rejects with RTU_WRITE_FAILED where it could not be written; it is then held in memory
    * only, and delivered if the process lives until then.
    */
-  add(kind: string, payload: CborValue, hasEvents: boolean): Promise<void>
+  add(kind: string, payload: CborValue, hasEvents: boolean): Promise<Transaction>
   /**
    * Settles what was taken and hands over the rest, oldest first, until the carrier says `later` or enough is under way. A call while
    * one is under way joins it. Rejects with RTU_WRITE_FAILED.
@@ -99,7 +107,15 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
   if (options.validityMs > LIMITS.transactionValidityMsMax) throw new RangeError('validityMs of an outbox: one hour')
   const { spool, now, monotonic } = needs
   const held: Held[] = []
-  const count = { delivered: 0, refused: 0, droppedHeartbeats: 0, droppedEvents: 0, damaged: 0, renewed: 0 }
+  const count = {
+    delivered: 0,
+    refused: 0,
+    perished: 0,
+    droppedHeartbeats: 0,
+    droppedEvents: 0,
+    damaged: 0,
+    renewed: 0,
+  }
   let bytesHeld = 0
   let nextSequence = 1
 
@@ -152,7 +168,10 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
   for (const report of overflow()) await spool.remove(report.sequence)
 
   const signed = (kind: string, payload: CborValue, nonce: Uint8Array): Transaction =>
-    needs.sign({ kind, payload, nonce, validUntil: now() + options.validityMs })
+    needs.sign({
+      ...{ kind, payload, nonce },
+      validUntil: now() + (options.perishable.includes(kind) ? options.perishableMs : options.validityMs),
+    })
 
   async function renew(report: Held): Promise<void> {
     const { kind, payload, nonce, bytes: old } = report.transaction
@@ -166,7 +185,7 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
     })
   }
 
-  async function done(report: Held, outcome: 'delivered' | 'refused'): Promise<void> {
+  async function done(report: Held, outcome: 'delivered' | 'refused' | 'perished'): Promise<void> {
     // It may have been dropped for lack of room while it was on its way.
     if (!forget(report)) return
     count[outcome]++
@@ -189,7 +208,13 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
         if (settlement === 'nobody') return
         if (settlement === 'yes') await done(report, 'delivered')
         if (settlement !== 'no') continue
-        settled = false
+        const isPerishable = options.perishable.includes(report.transaction.kind)
+        // Blocks leave out what is true no longer: it says nothing of what is behind it.
+        if (!isPerishable) settled = false
+        if (past && isPerishable) {
+          await done(report, 'perished')
+          continue
+        }
       }
       if (past) await renew(report)
       if (report.takenAt === undefined || monotonic() - report.takenAt >= options.resubmitMs) {
@@ -216,6 +241,7 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
         for (const { sequence } of gone) await spool.remove(sequence)
         if (held.includes(report)) await write(report)
       })
+      return transaction
     },
     deliver(carrier) {
       underWay ??= deliverAll(carrier).finally(() => {

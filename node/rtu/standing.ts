@@ -1,21 +1,13 @@
 /**
  * RTU: what the chain says of this device itself, proved against a verified header and not told by one member.
- * Invariants: a standing is believed only with a proof, and only of a block not far below the newest verified header; a member whose proof
- * does not hold is set aside; a change is logged once, with what to do about it.
+ * Invariants: a standing is believed only with a proof (lookup.ts); a change is logged once, with what to do about it.
  */
 import { CborError } from '../../protocol/cbor.ts'
-import type { Genesis } from '../../protocol/genesis.ts'
 import { type DeviceRecord, decodeDevice, deviceStateKey } from '../../protocol/kinds/device/record.ts'
-import type { Code } from '../../protocol/verdict.ts'
-import { QUESTIONS } from '../light/messages.ts'
 import type { NetworkLog } from '../network/network.ts'
 import { Alarm, withJitter } from './alarm.ts'
-import type { Headers } from './headers.ts'
-import type { Members } from './members.ts'
-import { checkProof, provedEntry } from './proofs.ts'
+import { type LookupNeeds, lookUp } from './lookup.ts'
 
-/** Blocks that a proof may be behind the newest header: members are not at one height at every moment. */
-export const PROOF_LAG_MAX = 16
 /** Between two looks where nothing happened, ms. */
 const LOOK_MS = 600_000
 
@@ -26,14 +18,11 @@ export type Standing = {
 }
 
 /** What looking uses. */
-export type StandingNeeds = {
-  readonly genesis: Genesis
+export type StandingNeeds = LookupNeeds & {
   /** Own id, hexadecimal. */
   readonly device: string
   /** The segment that config.toml names. */
   readonly segment: string
-  readonly members: Pick<Members, 'inTurn' | 'ask' | 'fault'>
-  readonly headers: Pick<Headers, 'accept' | 'newest'>
   readonly log: NetworkLog
   readonly advice: string
 }
@@ -68,30 +57,10 @@ export class StandingWatch {
 
   /** Asks the members in turn, until one proves what the chain says. undefined if none does now. */
   async look(): Promise<Standing | undefined> {
-    const { members, headers, device } = this.#needs
-    const key = deviceStateKey(device)
-    for (const member of members.inTurn()) {
-      const heightBefore = headers.newest?.sealed.header.height ?? 0
-      const answer = await members.ask(member, QUESTIONS.state, new TextEncoder().encode(key))
-      if (answer === undefined || answer.proof === null) continue
-      const looked = this.#check(answer.proof, key, member.publicKey, heightBefore)
-      if (typeof looked !== 'string') return this.#learn(looked)
-      members.fault(member, looked, QUESTIONS.state)
-    }
-    return undefined
-  }
-
-  #check(text: string, key: string, from: string, heightBefore: number): Standing | Code {
-    const { genesis, headers } = this.#needs
-    const proved = checkProof(text, 'state', genesis)
-    if (typeof proved === 'string') return proved
-    // The header that comes with a proof is as good as a pushed one, and compared with the others in the same way.
-    if (headers.accept(from, proved.certified) === 'LIGHT_FORK') return 'LIGHT_FORK'
-    const { height } = proved.sealed.header
-    if (height < heightBefore - PROOF_LAG_MAX) return 'LIGHT_STALE'
-    const entry = provedEntry(proved, key)
-    if (typeof entry === 'string') return entry
-    return { height, record: entry === null ? null : this.#decode(entry.value) }
+    const looked = await lookUp(deviceStateKey(this.#needs.device), this.#needs)
+    if (looked === undefined) return undefined
+    const { height, entry } = looked
+    return this.#learn({ height, record: entry === null ? null : this.#decode(entry.value) })
   }
 
   /** A record that a quorum committed and this version cannot read is a newer version's: the last one that could be read stays. */

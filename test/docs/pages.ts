@@ -7,6 +7,7 @@ import { COMMAND_FAILURES } from '../../cli/failure.ts'
 import { renderMarkdown } from '../../config/render.ts'
 import { API_PROBLEMS } from '../../node/api/problem.ts'
 import { FAILURES } from '../../node/failures.ts'
+import { CATEGORIES } from '../../protocol/kinds/report/categories.ts'
 import { VERDICTS } from '../../protocol/verdict.ts'
 
 /** The root of the repository. */
@@ -84,8 +85,21 @@ function errorTable(): string {
   )
 }
 
+function categoryTable(): string {
+  return table(
+    ['category', 'ATT&CK for ICS', 'scope', 'meaning'],
+    Object.entries(CATEGORIES).map(([name, { technique, techniqueName, scope, description }]) => [
+      `\`${name}\``,
+      `[${technique}](https://attack.mitre.org/techniques/${technique}/) ${techniqueName}`,
+      scope,
+      description,
+    ]),
+  )
+}
+
 /** Pages by path → what they are to hold. */
 export const PAGES: Readonly<Record<string, () => string>> = {
   'docs/configuration.md': renderMarkdown,
+  'docs/categories.md': () => between(textOf('docs/categories.md'), categoryTable()),
   'docs/errors.md': () => between(textOf('docs/errors.md'), errorTable()),
 }

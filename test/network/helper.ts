@@ -47,6 +47,7 @@ export type PartyOptions = {
   chainId?: Uint8Array
   limits?: Partial<NetworkLimits>
   listen?: string
+  segment?: string
   /** Set handlers before the start. */
   prepare?: (network: Network) => void
 }
@@ -64,6 +65,7 @@ export async function party(i: number, options: PartyOptions): Promise<Party> {
       role: options.role ?? 'member',
       listen: [options.listen ?? '/ip4/127.0.0.1/tcp/0'],
       members: [],
+      ...(options.segment === undefined ? {} : { segment: options.segment }),
       limits: { linkTickMs: 50, linkBadTicksMax: 60, takeoverMs: 1000, helloTimeoutMs: 1000, ...options.limits },
     },
     { roleOf: (peer) => options.roles.get(peer) ?? null, log: { debug: log, info: log, warn: log } },

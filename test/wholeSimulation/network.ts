@@ -131,6 +131,9 @@ export class SimulatedNetwork implements Network {
     })
   }
 
+  /** Devices do not gossip here. */
+  setNeighbours(): void {}
+
   async start(): Promise<void> {
     this.#phase = 'running'
     this.#wires.join(this)

@@ -67,6 +67,7 @@ export type FilesBaseline = {
 /** Monitor of watched files. */
 export const filesMonitor = (options: FilesOptions = FILES_DEFAULTS): Monitor<FilesBaseline> => ({
   name: 'files',
+  categories: ['file.content', 'file.mode'],
   empty: () => ({ learnt: new Map(), last: new Map(), cursor: 0 }),
   async observe(machine, baseline, turn) {
     const listing = listWatched(machine, baseline.learnt, options)

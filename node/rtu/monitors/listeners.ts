@@ -1,12 +1,20 @@
 /**
- * RTU, monitor `listeners`: which sockets wait for others, compared with those of the baseline, and whose they are.
+ * RTU, monitor `listeners`: which sockets wait for others, compared with those of the baseline, and whose they are; and with whom
+ * this machine speaks (connections.ts).
  * Invariants: a socket is known by protocol, address and port; a UDP socket on an ephemeral port (any client that asks a name server
  * has one) counts only if it is still there one cycle later; owners are looked up for unknown sockets only, since that means reading
  * every process's descriptors. Only the network namespace of this process is seen.
  */
-import { list, text } from '../../../protocol/codec.ts'
+import { list, record, text } from '../../../protocol/codec.ts'
 import { attempt, type Machine, textOf } from '../machine.ts'
 import { blindOf, cannotSee, detailOf, type Finding, type Monitor, type Turn, worstFindings } from '../monitor.ts'
+import {
+  type Connection,
+  type ConnectionsBaseline,
+  connectionsCodec,
+  NO_CONNECTIONS,
+  observeConnections,
+} from './connections.ts'
 
 /** Bounds of the monitor. */
 export type ListenersOptions = {
@@ -33,23 +41,29 @@ export type Listener = {
 /** `known`: keys of the learnt sockets. The rest is of the last cycle and is not kept on disk. */
 export type ListenersBaseline = {
   readonly known: ReadonlySet<string>
+  readonly connections: ConnectionsBaseline
   readonly lastInodes: ReadonlySet<number>
   /** Inode → who holds the unknown socket, in words. */
   readonly owners: ReadonlyMap<number, string>
 }
 
+const ESTABLISHED = '01'
+/** Open connections that are looked at, of each table. */
+const OPEN_MAX = 4096
 const PROTOCOLS = ['tcp', 'tcp6', 'udp', 'udp6'] as const
 // States of the kernel (include/net/tcp_states.h): TCP_LISTEN, and TCP_CLOSE, which is an unconnected UDP socket.
 const WAITING = { tcp: '0A', tcp6: '0A', udp: '07', udp6: '07' } as const
-const baselineCodec = list(text(80), 1_000_000)
+const baselineCodec = record({ known: list(text(80), 1_000_000), connections: connectionsCodec })
 
 /** Monitor of listening sockets. */
 export const listenersMonitor = (options: ListenersOptions = LISTENERS_DEFAULTS): Monitor<ListenersBaseline> => ({
   name: 'listeners',
-  empty: () => ({ known: new Set(), lastInodes: new Set(), owners: new Map() }),
+  categories: ['network.listener', 'network.peer', 'network.flow'],
+  empty: () => ({ known: new Set(), connections: NO_CONNECTIONS, lastInodes: new Set(), owners: new Map() }),
   async observe(machine, baseline, turn) {
     const listeners: Listener[] = []
     const refused: string[] = []
+    const open: Connection[] = []
     let connections = 0
     let cut = false
     for (const protocol of PROTOCOLS) {
@@ -63,6 +77,7 @@ export const listenersMonitor = (options: ListenersOptions = LISTENERS_DEFAULTS)
       const parsed = parseSocketTable(protocol, textOf(table.value))
       listeners.push(...parsed.listeners)
       connections += parsed.connectionCount
+      open.push(...parsed.open)
       cut ||= table.value.truncated
     }
     if (refused.length === PROTOCOLS.length || (listeners.length === 0 && refused.length > 1))
@@ -77,40 +92,58 @@ export const listenersMonitor = (options: ListenersOptions = LISTENERS_DEFAULTS)
     const known = turn.learning ? learnListeners(lasting, baseline.known, options.listenersMax) : baseline.known
     const unknown = turn.learning ? [] : lasting.filter((listener) => !known.has(keyOf(listener)))
     const owners = await ownersOf(machine, unknown, baseline.owners, options.descriptorsMax, turn)
+    const ports = new Set(seen.map(({ port }) => port))
+    const flow = observeConnections(machine, open, ports, baseline.connections, turn.learning)
     return {
-      findings: worstFindings(scoreListeners(unknown, owners, ephemeral)),
-      baseline: { known, owners, lastInodes: new Set(seen.map(({ inode }) => inode)) },
-      blind: blindOf([...refused, cut ? 'more sockets than are looked at' : null]),
+      findings: worstFindings([...scoreListeners(unknown, owners, ephemeral), ...flow.findings]),
+      baseline: { known, owners, connections: flow.baseline, lastInodes: new Set(seen.map(({ inode }) => inode)) },
+      blind: blindOf([...refused, flow.blind, cut ? 'more sockets than are looked at' : null]),
       counts: { listenerCount: lasting.length, listenerUnknownCount: unknown.length, connectionCount: connections },
     }
   },
-  toDisk: (baseline) => baselineCodec.to([...baseline.known]),
-  fromDisk: (json) => ({
-    known: new Set(baselineCodec.from(json as never, 'listeners').slice(0, options.listenersMax)),
-    lastInodes: new Set(),
-    owners: new Map(),
-  }),
+  toDisk: ({ known, connections: { remotes, fanOutMax, bytesPerSecondMax } }) =>
+    baselineCodec.to({ known: [...known], connections: { remotes, fanOutMax, bytesPerSecondMax } }),
+  fromDisk(json) {
+    const { known, connections } = baselineCodec.from(json as never, 'listeners')
+    return {
+      known: new Set(known.slice(0, options.listenersMax)),
+      connections: { ...NO_CONNECTIONS, ...connections },
+      lastInodes: new Set(),
+      owners: new Map(),
+    }
+  },
 })
 
 const keyOf = ({ protocol, address, port }: Listener): string => `${protocol} ${address} ${port}`
 
-/** Waiting sockets of a table of /proc/net (proc_pid_net(5)), and the number of all others. Lines out of shape are passed over. */
+/** Waiting sockets of a table of /proc/net (proc_pid_net(5)), the open connections among the others, and the number of those. Lines out of shape are passed over. */
 export function parseSocketTable(
   protocol: Listener['protocol'],
   table: string,
-): { listeners: readonly Listener[]; connectionCount: number } {
+): { listeners: readonly Listener[]; open: readonly Connection[]; connectionCount: number } {
   const listeners: Listener[] = []
+  const open: Connection[] = []
   let connectionCount = 0
   for (const line of table.split('\n').slice(1)) {
     const match =
-      /^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ +(\d+)/.exec(line)
+      /^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) ([0-9A-F]{8,32}):([0-9A-F]{4}) ([0-9A-F]{2}) \S+ \S+ \S+ +\d+ +\d+ +(\d+)/.exec(
+        line,
+      )
     if (match === null) continue
-    const [, address = '', port = '', state, inode] = match
+    const [, address = '', port = '', remote = '', remotePort = '', state, inode] = match
     if (state === WAITING[protocol])
       listeners.push({ protocol, address: addressText(address), port: Number.parseInt(port, 16), inode: Number(inode) })
-    else connectionCount++
+    else {
+      connectionCount++
+      if (state === ESTABLISHED && open.length < OPEN_MAX)
+        open.push({
+          remote: addressText(remote),
+          remotePort: Number.parseInt(remotePort, 16),
+          port: Number.parseInt(port, 16),
+        })
+    }
   }
-  return { listeners, connectionCount }
+  return { listeners, open, connectionCount }
 }
 
 /** Text of an address of /proc/net: 32-bit words in the byte order of the machine, which is little-endian wherever this runs. */

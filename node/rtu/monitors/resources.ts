@@ -42,6 +42,7 @@ const DISKS_MAX = 16
 /** Monitor of resources. */
 export const resourcesMonitor = (options: ResourcesOptions = RESOURCES_DEFAULTS): Monitor<ResourcesBaseline> => ({
   name: 'resources',
+  categories: ['resource.cpu', 'resource.memory', 'resource.disk'],
   empty: () => ({ cpu: null, water: new Map() }),
   async observe(machine, baseline, turn) {
     const ticks = read(machine, '/proc/stat', 'processor time', parseCpuTicks)
@@ -159,6 +160,6 @@ function resourceFinding(
   const severityPpm = Math.round(300_000 + 400_000 * excess)
   const percent = Math.round(ppm / 10_000)
   const detail = detailOf(subject === 'load' ? `${percent} ${words}` : `${percent} % ${words}`)
-  // High use is certain; that it is an attack is not.
-  return { category, subject, severityPpm, confidencePpm: 600_000, detail }
+  // High use is certain; that it is an attack is not: a device that is busy in every way must not look like one that was taken over.
+  return { category, subject, severityPpm, confidencePpm: 300_000, detail }
 }

@@ -46,6 +46,7 @@ const questions = (): Questions =>
 beforeAll(async () => {
   node = await open()
   await grow(node, [signed('device.register', 11, registration(21)), signed('device.register', 12, registration(22))])
+  await grow(node, [signed('device.register', 12, { ...registration(23), segment: 'zone 2' })])
 })
 
 describe('submit', () => {
@@ -100,9 +101,10 @@ describe('submit', () => {
 })
 
 describe('state', () => {
-  it('own record, trust, blacklist and reinstatement of any device → a proof that the genesis verifies, of absence too', async () => {
+  it('own record, those of its segment, trust, blacklist and reinstatement of any device → a proof that the genesis verifies, of absence too', async () => {
     const keys = [
-      `device/${address(21)}`,
+      // The last is of no device: that there is none is proved.
+      ...[21, 22, 29].map((n) => `device/${address(n)}`),
       ...['trust', 'opinions', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
     ]
     for (const name of keys) {
@@ -116,7 +118,7 @@ describe('state', () => {
   })
 
   it.each([
-    `device/${address(22)}`,
+    `device/${address(23)}`,
     'kv/x',
     `apikey/${address(11)}`,
     `trust/${address(22)}/`,
@@ -182,6 +184,7 @@ describe('receipt', () => {
       chainId: CHAIN_ID,
       intake: { submit: async () => [] },
       reads: {
+        state: (name) => reads.state(name),
         transaction: (id) => reads.transaction(id),
         headerAt: (height) => reads.headerAt(height),
         proveBlock: (height) => reads.proveBlock(height),

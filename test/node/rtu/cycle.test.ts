@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -10,6 +10,7 @@ import { listenersMonitor } from '../../../node/rtu/monitors/listeners.ts'
 import { processesMonitor } from '../../../node/rtu/monitors/processes.ts'
 import { resourcesMonitor } from '../../../node/rtu/monitors/resources.ts'
 import type { OutboxStatus } from '../../../node/rtu/outbox.ts'
+import { ownFile } from '../../../node/rtu/ownFile.ts'
 import type { CborValue } from '../../../protocol/cbor.ts'
 import { type FakeMachine, ordinaryMachine } from './fakeMachine.ts'
 
@@ -21,6 +22,9 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
+const OWNER = { chainId: new Uint8Array(32), secretKey: new Uint8Array(32).fill(9) }
+const fileAt = (at: string) => ownFile(at, 'baseline', 1024 * 1024, OWNER)
+
 const NOTHING_HELD: OutboxStatus = {
   reportsHeld: 0,
   reportsTaken: 0,
@@ -31,6 +35,7 @@ const NOTHING_HELD: OutboxStatus = {
   droppedEvents: 0,
   damaged: 0,
   renewed: 0,
+  perished: 0,
 }
 
 function cycleOf(
@@ -48,7 +53,7 @@ function cycleOf(
       device: new Uint8Array(20),
       machine,
       monitors,
-      baselines: baselineFile(path),
+      baselines: baselineFile(fileAt(path)),
       outbox: {
         add(kind, payload, hasEvents) {
           if (failure.next !== undefined) return Promise.reject(failure.next)
@@ -107,16 +112,23 @@ describe('cycle', () => {
     writeFileSync(join(directory, 'file'), '')
     path = join(directory, 'file', 'baseline.json')
     await expect(cycleOf(ordinaryMachine()).cycle.runOnce()).rejects.toMatchObject({ code: 'RTU_READ_FAILED' })
-    const store = baselineFile(join(directory, 'file', 'baseline.json'))
+    const store = baselineFile(fileAt(join(directory, 'file', 'baseline.json')))
     await expect(store.save([], { cyclesLearnt: 1, byMonitor: new Map() })).rejects.toMatchObject({
       code: 'RTU_WRITE_FAILED',
     })
   })
 
+  it('a baseline that was changed on the disk → RTU_FILE_ALTERED, and nothing is learnt anew', async () => {
+    const machine = ordinaryMachine()
+    await cycleOf(machine).cycle.runOnce()
+    writeFileSync(path, readFileSync(path, 'utf8').replace('/sbin/init', '/sbin/evil'))
+    await expect(cycleOf(machine).cycle.runOnce()).rejects.toMatchObject({ code: 'RTU_FILE_ALTERED' })
+  })
+
   it.each(['', '{', '[]', 'null', '{"format":"althing/rtu-baseline/1","cyclesLearnt":-1,"monitors":{}}', '\xff'])(
-    'a baseline of %j → RTU_BASELINE_DAMAGED, and nothing is learnt anew',
+    'a signed baseline of %j → RTU_BASELINE_DAMAGED, and nothing is learnt anew',
     async (content) => {
-      writeFileSync(path, content)
+      await fileAt(path).write(Buffer.from(content, 'latin1'))
       await expect(cycleOf(ordinaryMachine()).cycle.runOnce()).rejects.toMatchObject({ code: 'RTU_BASELINE_DAMAGED' })
     },
   )
@@ -154,6 +166,7 @@ describe('cycle', () => {
   it('a monitor that the system stops is blind, one with a bug stops the cycle', async () => {
     const failing = (error: Error): Monitor<null> => ({
       name: 'failing',
+      categories: [],
       empty: () => null,
       observe: () => Promise.reject(error),
       toDisk: () => null,
@@ -172,6 +185,7 @@ describe('cycle', () => {
     const deadlines: number[] = []
     const greedy = (name: string): Monitor<null> => ({
       name,
+      categories: [],
       empty: () => null,
       observe(machine, baseline, { deadlineMs }) {
         deadlines.push(deadlineMs - machine.monotonicMs())

@@ -19,6 +19,7 @@ export type FakeProcess = {
   readonly refuses?: string
   readonly kernelThread?: boolean
   readonly state?: string
+  readonly parent?: number
   readonly sockets?: readonly number[]
 }
 
@@ -27,6 +28,7 @@ export class FakeMachine implements Machine {
   readonly files = new Map<string, FakeFile>()
   readonly reads: string[] = []
   clockMs = 0
+  wall = 1_700_000_000_000
   /** How far each look at the clock moves it. */
   stepMs = 0
   disk = { bytesTotal: 1000, bytesFree: 900 }
@@ -51,9 +53,21 @@ export class FakeMachine implements Machine {
 
   /** Starts a process. */
   start(process: FakeProcess): void {
-    const { pid, name, executable, facts, refuses, kernelThread, state, sockets } = process
+    const { pid, name, executable, facts, refuses, kernelThread, state, sockets, parent } = process
     const flags = kernelThread === true ? 2129984 : 4194304
-    const fields = [state ?? 'S', 1, pid, pid, 0, -1, flags, ...Array.from({ length: 12 }, () => 0), 100 + pid, 0, 0]
+    const fields = [
+      state ?? 'S',
+      parent ?? 1,
+      pid,
+      pid,
+      0,
+      -1,
+      flags,
+      ...Array.from({ length: 12 }, () => 0),
+      100 + pid,
+      0,
+      0,
+    ]
     this.put(`/proc/${pid}/stat`, { content: `${pid} (${name}) ${fields.join(' ')}\n` })
     this.put(`/proc/${pid}/comm`, { content: `${name}\n` })
     if (refuses !== undefined) this.put(`/proc/${pid}/exe`, { refuses })
@@ -74,6 +88,18 @@ export class FakeMachine implements Machine {
     if (file.content === undefined) throw refusal('EINVAL')
     const bytes = new TextEncoder().encode(file.content)
     return { bytes: bytes.subarray(0, bytesMax), truncated: bytes.length > bytesMax }
+  }
+
+  readFrom(path: string, offset: number, bytesMax: number) {
+    this.reads.push(path)
+    const file = this.#find(path)
+    if (file.content === undefined) throw refusal('EINVAL')
+    const bytes = new TextEncoder().encode(file.content).subarray(offset)
+    return { bytes: bytes.subarray(0, bytesMax), truncated: bytes.length > bytesMax }
+  }
+
+  wallMs() {
+    return this.wall
   }
 
   readdir(path: string, entriesMax: number) {
@@ -149,6 +175,9 @@ export function ordinaryMachine(): FakeMachine {
   machine.put('/proc/sys/net/ipv4/ip_local_port_range', { content: '32768\t60999\n' })
   machine.put('/proc/stat', { content: 'cpu  10 0 10 1000 0 0 0 0 0 0\ncpu0 1 1 1 1\n' })
   machine.put('/proc/meminfo', { content: 'MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\n' })
+  machine.put('/proc/net/dev', {
+    content: 'Inter-|\n face |\n    lo: 9 0 0 0 0 0 0 0 9 0\n  eth0: 100 0 0 0 0 0 0 0 50 0\n',
+  })
   machine.put('/proc/loadavg', { content: '0.10 0.00 0.00 1/91 6231\n' })
   return machine
 }

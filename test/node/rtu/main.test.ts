@@ -42,12 +42,12 @@ describe('an RTU and its members', () => {
       await member.register(n, segment)
     const [one, two, three] = await Promise.all([1, 2, 3].map((n) => startRtu(n, [member])))
     await until(
-      () => (two?.segment.heard.size ?? 0) === 1 && (one?.outbox.status().delivered ?? 0) >= 2,
+      () => (two?.peers.segment.heard.size ?? 0) === 1 && (one?.outbox.status().delivered ?? 0) >= 2,
       'heard and delivered',
     )
-    expect([...(two?.segment.heard.keys() ?? [])]).toEqual([one?.device])
+    expect([...(two?.peers.segment.heard.keys() ?? [])]).toEqual([one?.device])
     await until(() => (three?.outbox.status().delivered ?? 0) >= 2, 'the third reports')
-    expect(three?.segment.heard.size).toBe(0)
+    expect(three?.peers.segment.heard.size).toBe(0)
     const reports = await member.reports(1)
     expect(reports.length).toBeGreaterThanOrEqual(2)
     expectInOrder(times(reports))
@@ -72,9 +72,9 @@ describe('an RTU and its members', () => {
     await first.register(1)
     await first.register(2)
     const [one, two] = await Promise.all([startRtu(1, [first]), startRtu(2, [second])])
-    await until(() => one.segment.heard.size === 1 && two.segment.heard.size === 1, 'each hears the other')
-    expect([...one.segment.heard.keys()]).toEqual([two.device])
-    expect([...two.segment.heard.keys()]).toEqual([one.device])
+    await until(() => one.peers.segment.heard.size === 1 && two.peers.segment.heard.size === 1, 'each hears the other')
+    expect([...one.peers.segment.heard.keys()]).toEqual([two.device])
+    expect([...two.peers.segment.heard.keys()]).toEqual([one.device])
   }, 120_000)
 
   it('the only member is away → reports are held on disk; it returns → all are in the chain, in order, each once', async () => {

@@ -152,7 +152,7 @@ describe('processes', () => {
   it('never reads a command line or an environment', async () => {
     const machine = ordinaryMachine()
     await afterChange(processesMonitor(), machine, () => machine.start({ pid: 90, name: 'x', executable: '/x' }))
-    expect(machine.reads.filter((path) => !/\/stat$/.test(path))).toEqual([])
+    expect(machine.reads.filter((path) => !/\/(?:stat|exe)$/.test(path))).toEqual([])
   })
 
   it('a name with parentheses and spaces does not shift the fields', () => {
@@ -161,6 +161,7 @@ describe('processes', () => {
       name: 'a) R (b)',
       zombie: false,
       kernelThread: false,
+      parentPid: 1,
       startTicks: 555,
     })
     expect(parseProcessStat('garbage')).toBeUndefined()

@@ -14,6 +14,7 @@ import { listenersMonitor } from '../../../node/rtu/monitors/listeners.ts'
 import { processesMonitor } from '../../../node/rtu/monitors/processes.ts'
 import { resourcesMonitor } from '../../../node/rtu/monitors/resources.ts'
 import { OUTBOX_DEFAULTS, type Outbox, openOutbox, SPOOLED_BYTES_MAX } from '../../../node/rtu/outbox.ts'
+import { ownFile } from '../../../node/rtu/ownFile.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { deviceReport, type Report } from '../../../protocol/kinds/report/report.ts'
 import { addressOf } from '../../../protocol/signature.ts'
@@ -51,7 +52,9 @@ beforeEach(async () => {
         filesMonitor({ ...FILES_DEFAULTS, paths: [join(directory, 'watched')] }),
         resourcesMonitor(),
       ],
-      baselines: baselineFile(join(directory, 'baseline.json')),
+      baselines: baselineFile(
+        ownFile(join(directory, 'baseline.json'), 'baseline', 1024 * 1024, { chainId: new Uint8Array(32), secretKey }),
+      ),
       outbox,
       now: () => Date.now(),
     },

@@ -125,6 +125,10 @@ export class Member {
     )
   }
 
+  retire(n: number): Promise<void> {
+    return this.commit(signed(this.genesis, 'device.retire', { device: deviceId(n), reason: 'test' }))
+  }
+
   /** The reports of device `n` in the chain, in its order. */
   reports(n: number): Promise<Report[]> {
     return this.reportsOf(deviceId(n))
