@@ -44,6 +44,7 @@ import {
   SPOOLED_BYTES_MAX,
 } from './outbox.ts'
 import { REPORT_DEFAULTS } from './report.ts'
+import { Scoring } from './scoring.ts'
 import { Segment } from './segment.ts'
 import { type Standing, StandingWatch } from './standing.ts'
 
@@ -111,6 +112,7 @@ export class RtuNode {
   readonly outbox: Outbox
   readonly members: Members
   readonly standing: StandingWatch
+  readonly scoring: Scoring
   readonly #options: RtuOptions
   readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys'>
   #following = false
@@ -152,6 +154,7 @@ export class RtuNode {
       segment: options.segment,
       advice: options.advice,
     })
+    this.scoring = new Scoring({ ...{ members, headers, log }, file: join(options.dataDirectory, 'module') })
     this.#delivery = new Delivery(
       { ...DELIVERY_DEFAULTS, ...options.times },
       { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
@@ -208,7 +211,7 @@ export class RtuNode {
         { ...OUTBOX_DEFAULTS, ...options.times },
         {
           spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
-          sign: (draft) => signTransaction(draft, chainId, secretKey),
+          sign: (draft) => signTransaction(node.scoring.scored(draft), chainId, secretKey),
           nonce: () => Uint8Array.from(randomBytes(16)),
           now: () => headers.now(),
           monotonic: () => systemClock.monotonic(),
@@ -219,6 +222,7 @@ export class RtuNode {
         { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
       )
       const node: RtuNode = new RtuNode({ ...options, members }, { lock, disk, network, headers, outbox, keys })
+      await node.scoring.load()
       await node.#start()
       return node
     } catch (error) {
@@ -243,6 +247,7 @@ export class RtuNode {
       ),
       this.#delivery.run(signal),
       this.standing.run(signal),
+      this.scoring.run(signal),
     ]
     this.#running = Promise.allSettled(parts)
     for (const part of parts) part.catch((error: unknown) => this.#options.fatal(error))
