@@ -107,6 +107,7 @@ export class Delivery implements Carrier {
     const past = this.#past.get(transaction) ?? { refusedBy: new Set(), takenBy: new Set() }
     this.#past.set(transaction, past)
     let isOpen = !members.isUp
+    let isStale = false
     // Who took it before and has not put it into a block is asked last.
     const inTurn = members
       .inTurn()
@@ -125,12 +126,14 @@ export class Delivery implements Carrier {
           return
         }
         if (code !== undefined) log.info({ member: name, code }, 'a member did not take a report')
+        if (code === 'REPORT_MODEL') isStale = true
         if (code !== undefined && OUT_OF_SERVICE.includes(code) && !isFinal(code, transaction.kind)) outOfService()
         if (code !== undefined && isFinal(code, transaction.kind)) past.refusedBy.add(publicKey)
         else isOpen = true
       })
       if (isTaken) return 'taken'
     }
+    if (isStale) return 'stale'
     if (isOpen) return 'later'
     if (past.refusedBy.size < members.count) return 'unwanted'
     log.warn({ id: toHex(transaction.id) }, 'all members refuse a report for good: it is dropped')

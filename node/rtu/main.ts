@@ -52,6 +52,7 @@ import { Peers, type PeersStatus } from './peers.ts'
 import type { ReadingsStatus } from './readings.ts'
 import { eventOf, REPORT_DEFAULTS } from './report.ts'
 import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX, type RosterOptions } from './roster.ts'
+import { Scoring } from './scoring.ts'
 import { type Standing, StandingWatch } from './standing.ts'
 import { serveStatus } from './statusSocket.ts'
 import { readTrustTable, TRUST_FILE_BYTES_MAX } from './trustTable.ts'
@@ -150,6 +151,7 @@ export class RtuNode {
   readonly members: Members
   readonly standing: StandingWatch
   readonly peers: Peers
+  readonly scoring: Scoring
   readonly #options: RtuOptions
   readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys' | 'files'>
   #following = false
@@ -213,6 +215,7 @@ export class RtuNode {
       segment: options.segment,
       advice: options.advice,
     })
+    this.scoring = new Scoring({ ...{ members, headers, log }, file: join(options.dataDirectory, 'module') })
     this.#delivery = new Delivery(
       { ...DELIVERY_DEFAULTS, ...options.times },
       { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
@@ -276,7 +279,7 @@ export class RtuNode {
         { ...OUTBOX_DEFAULTS, ...options.times },
         {
           spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
-          sign: (draft) => signTransaction(draft, chainId, secretKey),
+          sign: (draft) => signTransaction(node.scoring.scored(draft), chainId, secretKey),
           nonce: () => Uint8Array.from(randomBytes(16)),
           now: () => headers.now(),
           monotonic: () => systemClock.monotonic(),
@@ -302,6 +305,7 @@ export class RtuNode {
           anchor: async (payload) => void (await outbox.add('reading.batch', payload, true)),
           now: () => systemClock.now(),
         })
+      await node.scoring.load()
       await node.#start()
       return node
     } catch (error) {
@@ -329,6 +333,7 @@ export class RtuNode {
       this.standing.run(signal),
       ...this.peers.run(signal),
       ...(this.#gateway === undefined ? [] : [this.#gateway.run(signal)]),
+      this.scoring.run(signal),
     ]
     this.#running = Promise.allSettled(parts)
     for (const part of parts) part.catch((error: unknown) => this.#options.fatal(error))
