@@ -27,6 +27,8 @@ import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
+import { Proposals } from './proposals.ts'
+
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
   readonly clock: Clock
@@ -79,8 +81,6 @@ const NOBODY = -1
 const ACKNOWLEDGE_MS_MAX = 5
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
-/** Proposals whose wire parts are kept for validating, sending and serving. */
-export const PARTS_MAX = 512
 /** How long an echo of the consensus channel took there and back, ms. */
 export type Delay = {
   /** The latest answer; null before the first. */
@@ -108,8 +108,7 @@ export class Driver {
   #draining = false
   #stopped = false
   readonly #timers = new Set<TimerHandle>()
-  readonly #parts = new Map<string, ProposalParts & { readonly sealed: SealedHeader | null }>()
-  readonly #frames = new Map<string, Uint8Array>()
+  readonly #proposals = new Proposals()
   /** Requests of the core under way, by name: it repeats them while it needs the answer. */
   readonly #underWay = new Set<string>()
   readonly #runs = new Map<MemberIndex, string>()
@@ -243,12 +242,12 @@ export class Driver {
   #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): Code | null {
     if (message.kind === 'proposal' && parts !== null) {
       // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
-      if (!asked && this.#frames.has(nameOf(message))) return null
+      if (!asked && this.#proposals.frame(nameOf(message)) !== undefined) return null
       // The leader signs the header; the list of ids is whoever's who passed it on, until the header vouches for it.
       if (!equalBytes(treesRoot(parts.transactionIds), parts.sealed.header.treesRoot))
         return this.#refuse('BLOCK_TREES')
-      this.#keepParts(message.block.hash, parts)
-      this.#keepFrame(message, data)
+      this.#proposals.keepParts(message.block.hash, parts)
+      this.#proposals.keepFrame(nameOf(message), data)
     }
     this.dispatch({ type: 'message', from, key, message })
     return null
@@ -256,12 +255,12 @@ export class Driver {
 
   /** The frame of a proposal that is kept here, for serving it (§3, Service). */
   proposalFrame(slot: Pick<Slot, 'view' | 'seq' | 'hash'>): Uint8Array | undefined {
-    return this.#frames.get(slotKey(slot))
+    return this.#proposals.frame(slotKey(slot))
   }
 
   /** Bytes of the header of a proposed block that is kept here. */
   proposedHeader(hash: string): Uint8Array | undefined {
-    return this.#parts.get(hash)?.header
+    return this.#proposals.header(hash)
   }
 
   /** Hands an event to the core, after those that came before it. */
@@ -331,13 +330,12 @@ export class Driver {
           this.#acknowledge(effect.to)
           return links.send(effect.to, encodeMessage(effect.message))
         }
-        const parts = this.#parts.get(effect.message.block.hash)
-        if (parts === undefined)
+        if (!this.#proposals.has(effect.message.block.hash))
           return log.warn({ hash: effect.message.block.hash }, 'a proposal whose header is not kept')
-        let frame = this.#frames.get(nameOf(effect.message))
+        let frame = this.#proposals.frame(nameOf(effect.message))
         if (frame === undefined) {
-          frame = encodeProposal(effect.message, parts)
-          this.#keepFrame(effect.message, frame)
+          frame = encodeProposal(effect.message, this.#proposals.parts(effect.message.block.hash) as ProposalParts)
+          this.#proposals.keepFrame(nameOf(effect.message), frame)
           blocks.proposed(effect.message.block.hash, frame)
           links.gossip(frame)
         }
@@ -351,10 +349,10 @@ export class Driver {
         for (const to of effect.to) links.send(to, encodeLinkFrame({ kind: 'echo', era, nonce: effect.nonce }))
         return
       case 'validate': {
-        const parts = this.#parts.get(effect.proposal.block.hash)
+        const parts = this.#proposals.parts(effect.proposal.block.hash)
         if (parts?.sealed == null) return
         const { hash } = effect.proposal.block
-        const received = { ...parts, sealed: parts.sealed, frame: this.#frames.get(nameOf(effect.proposal)) }
+        const received = { ...parts, sealed: parts.sealed, frame: this.#proposals.frame(nameOf(effect.proposal)) }
         return this.#request(
           `validate/${hash}`,
           () => blocks.validate(effect.proposal, received),
@@ -373,7 +371,7 @@ export class Driver {
           () => blocks.build(effect.parent, effect.height, cancelled),
           (built) => {
             if (built === null) return
-            this.#keepParts(built.block.hash, { ...built.parts, sealed: null })
+            this.#proposals.keepParts(built.block.hash, { ...built.parts, sealed: null })
             this.dispatch({ type: 'built', view, seq, block: built.block })
           },
         )
@@ -466,16 +464,6 @@ export class Driver {
       this.dispatch({ type: 'elapsed', timer })
     })
     this.#timers.add(handle)
-  }
-
-  #keepParts(hash: string, parts: ProposalParts & { readonly sealed: SealedHeader | null }): void {
-    this.#parts.set(hash, parts)
-    if (this.#parts.size > PARTS_MAX) this.#parts.delete(this.#parts.keys().next().value as string)
-  }
-
-  #keepFrame(proposal: Proposal, frame: Uint8Array): void {
-    this.#frames.set(nameOf(proposal), frame)
-    if (this.#frames.size > PARTS_MAX) this.#frames.delete(this.#frames.keys().next().value as string)
   }
 }
 
