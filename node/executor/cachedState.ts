@@ -1,7 +1,8 @@
 /**
  * The committed state for executions: the store, with what was read or written lately kept in memory. Signers, devices and the keys that a
  * leader has just checked are asked for again by every member's execution a moment later.
- * Invariant: what it answers is what the store holds at the head's height; whoever moves the head tells it the changes in the same step.
+ * Invariants: what it answers is what the store holds at the head's height; whoever moves the head tells it the changes in the same step; what
+ * is held is counted: no value is a view of something larger.
  */
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
@@ -30,7 +31,8 @@ export class CachedState implements StateReader {
 
   /** The head moved to a block with these changes (null: deleted). */
   apply(changes: ReadonlyMap<string, Uint8Array | null>): void {
-    for (const [key, value] of changes) this.#remember(key, value)
+    // A copy: what a block brings is a view of whatever its transactions came in, up to 48 KiB, all of which a small value would keep.
+    for (const [key, value] of changes) this.#remember(key, value === null ? null : new Uint8Array(value))
   }
 
   #remember(key: string, value: Uint8Array | null): void {
