@@ -37,12 +37,22 @@ describe('cached state', () => {
     expect(cached.get('a')?.buffer.byteLength).toBe(100)
   })
 
-  it('cached state: beyond 16 MiB the half that was read first goes, and is asked for again', () => {
+  it('cached state: beyond 8 MiB the half that was written first goes, and is asked for again', () => {
     const { asked, state } = ledger({})
     const cached = new CachedState({ state })
     const value = new Uint8Array(1024 * 1024)
-    for (let i = 0; i < 17; i++) cached.apply(new Map([[`${i}`, value]]))
-    cached.get('16')
+    for (let i = 0; i < 9; i++) cached.apply(new Map([[`${i}`, value]]))
+    cached.get('8')
+    expect(asked).toEqual([])
+    cached.get('0')
+    expect(asked).toEqual(['0'])
+  })
+
+  it('cached state: many small ones are bounded as well, by what their objects take', () => {
+    const { asked, state } = ledger({})
+    const cached = new CachedState({ state })
+    for (let i = 0; i < 40_000; i++) cached.apply(new Map([[`${i}`, Uint8Array.of(1)]]))
+    cached.get('39999')
     expect(asked).toEqual([])
     cached.get('0')
     expect(asked).toEqual(['0'])
