@@ -1,7 +1,7 @@
 /**
  * Proposals that came or were made here: what the core asks for again by name, for validating, sending and serving. Stage: block → **consensus**.
- * Invariants: at most `KEPT_PROPOSALS_MAX`, and `KEPT_PROPOSAL_BYTES_MAX` beyond the newest `KEPT_PROPOSALS_MIN`; the oldest go first. Nothing that is held
- * here is a view of a larger piece of memory.
+ * Invariants: at most `KEPT_PROPOSALS_MAX`, and `KEPT_PROPOSAL_BYTES_MAX` beyond the newest `KEPT_PROPOSALS_MIN`; the oldest go first. Headers,
+ * ids and frames that are held here are no views of larger pieces of memory.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import type { ProposalParts } from '../../protocol/consensus/wire.ts'
