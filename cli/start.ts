@@ -30,7 +30,7 @@ async function start(context: CommandContext, options: StartOptions): Promise<vo
   const genesis = await context.genesis()
   const secret = await tokenSecret(context, config)
   // What is wrong above is said before anything is replaced.
-  const settings = memorySettings(process.execArgv, process.env)
+  const settings = memorySettings(process.execArgv, process.env, process.versions.node)
   if (settings !== undefined)
     replaceProcess(settings.flags, process.argv[1] as string, process.argv.slice(2), settings.environment)
   // The daemon's code is loaded here and not above, so that every other command starts fast.

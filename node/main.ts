@@ -158,7 +158,8 @@ export class MemberNode {
         get spanMs() {
           return Math.max(1, Math.floor(parameters().inclusionTimeoutMs / 4))
         },
-        committedMax: 100_000,
+        // Enough for who waits for an outcome; whether a transaction was committed at all, nonces and ledger know.
+        committedMax: 20_000,
         listenersMax: 10_000,
         blockTime: executor.head.time,
       },

@@ -26,6 +26,8 @@ import { leaderOf } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
+import { Proposals } from './proposals.ts'
+
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
   readonly clock: Clock
@@ -48,8 +50,6 @@ export type DriverDependencies = {
 
 /** A proposal's parts as they arrived; `frame`: the whole, where it is kept. */
 export type Received = VerifiedParts & { readonly frame: Uint8Array | undefined }
-/** Parts of a proposal of another leader, or of an own one. */
-type KeptParts = VerifiedParts | ProposalParts
 /** Bodies, blocks and the ledger, as consensus needs them. Each promise may take as long as it takes. */
 export type BlockDuties = {
   /** Whether the proposed block is valid (§4.1): gets its body, waits for its parent; null if it cannot tell now. A valid one is kept. */
@@ -80,8 +80,6 @@ const NOBODY = -1
 const ACKNOWLEDGE_MS_MAX = 5
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
-/** Proposals whose wire parts are kept for validating, sending and serving. */
-export const PARTS_MAX = 512
 /** How long an echo of the consensus channel took there and back, ms. */
 export type Delay = {
   /** The latest answer; null before the first. */
@@ -109,8 +107,7 @@ export class Driver {
   #draining = false
   #stopped = false
   readonly #timers = new Set<TimerHandle>()
-  readonly #parts = new Map<string, KeptParts>()
-  readonly #frames = new Map<string, Uint8Array>()
+  readonly #proposals = new Proposals()
   /** Requests of the core under way, by name: it repeats them while it needs the answer. */
   readonly #underWay = new Set<string>()
   readonly #runs = new Map<MemberIndex, string>()
@@ -244,9 +241,10 @@ export class Driver {
   #take(from: MemberIndex, { message, parts, key }: Verified, data: Uint8Array, asked = false): Code | null {
     if (message.kind === 'proposal' && parts !== null) {
       // It comes by push and by gossip: the second one says nothing new, unless the core has let it go and asks for it.
-      if (!asked && this.#frames.has(nameOf(message))) return null
-      this.#keepParts(message.block.hash, parts)
-      this.#keepFrame(message, data)
+      if (!asked && this.#proposals.frame(nameOf(message)) !== undefined) return null
+      const { sealed, treeRoots } = parts
+      this.#proposals.keepParts(message.block.hash, { ...parts, verified: { sealed, treeRoots } })
+      this.#proposals.keepFrame(nameOf(message), data)
     }
     this.dispatch({ type: 'message', from, key, message })
     return null
@@ -254,12 +252,12 @@ export class Driver {
 
   /** The frame of a proposal that is kept here, for serving it (§3, Service). */
   proposalFrame(slot: Pick<Slot, 'view' | 'seq' | 'hash'>): Uint8Array | undefined {
-    return this.#frames.get(slotKey(slot))
+    return this.#proposals.frame(slotKey(slot))
   }
 
   /** Bytes of the header of a proposed block that is kept here. */
   proposedHeader(hash: string): Uint8Array | undefined {
-    return this.#parts.get(hash)?.header
+    return this.#proposals.header(hash)
   }
 
   /** Hands an event to the core, after those that came before it. */
@@ -329,13 +327,12 @@ export class Driver {
           this.#acknowledge(effect.to)
           return links.send(effect.to, encodeMessage(effect.message))
         }
-        const parts = this.#parts.get(effect.message.block.hash)
-        if (parts === undefined)
+        if (!this.#proposals.has(effect.message.block.hash))
           return log.warn({ hash: effect.message.block.hash }, 'a proposal whose header is not kept')
-        let frame = this.#frames.get(nameOf(effect.message))
+        let frame = this.#proposals.frame(nameOf(effect.message))
         if (frame === undefined) {
-          frame = encodeProposal(effect.message, parts)
-          this.#keepFrame(effect.message, frame)
+          frame = encodeProposal(effect.message, this.#proposals.parts(effect.message.block.hash) as ProposalParts)
+          this.#proposals.keepFrame(nameOf(effect.message), frame)
           blocks.proposed(effect.message.block.hash, frame)
           links.gossip(frame)
         }
@@ -349,10 +346,10 @@ export class Driver {
         for (const to of effect.to) links.send(to, encodeLinkFrame({ kind: 'echo', era, nonce: effect.nonce }))
         return
       case 'validate': {
-        const parts = this.#parts.get(effect.proposal.block.hash)
-        if (parts === undefined || !('sealed' in parts)) return
+        const parts = this.#proposals.parts(effect.proposal.block.hash)
+        if (parts?.verified == null) return
         const { hash } = effect.proposal.block
-        const received = { ...parts, frame: this.#frames.get(nameOf(effect.proposal)) }
+        const received = { ...parts, ...parts.verified, frame: this.#proposals.frame(nameOf(effect.proposal)) }
         return this.#request(
           `validate/${hash}`,
           () => blocks.validate(effect.proposal, received),
@@ -371,7 +368,7 @@ export class Driver {
           () => blocks.build(effect.parent, effect.height, cancelled),
           (built) => {
             if (built === null) return
-            this.#keepParts(built.block.hash, built.parts)
+            this.#proposals.keepParts(built.block.hash, { ...built.parts, verified: null })
             this.dispatch({ type: 'built', view, seq, block: built.block })
           },
         )
@@ -464,16 +461,6 @@ export class Driver {
       this.dispatch({ type: 'elapsed', timer })
     })
     this.#timers.add(handle)
-  }
-
-  #keepParts(hash: string, parts: KeptParts): void {
-    this.#parts.set(hash, parts)
-    if (this.#parts.size > PARTS_MAX) this.#parts.delete(this.#parts.keys().next().value as string)
-  }
-
-  #keepFrame(proposal: Proposal, frame: Uint8Array): void {
-    this.#frames.set(nameOf(proposal), frame)
-    if (this.#frames.size > PARTS_MAX) this.#frames.delete(this.#frames.keys().next().value as string)
   }
 }
 

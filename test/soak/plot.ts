@@ -11,6 +11,8 @@ export type Chart = {
 const WIDTH = 720
 const HEIGHT = 130
 const LEFT = 70
+/** Points of a line: more are not seen. */
+const POINTS_MAX = 240
 const COLOURS = ['#1b6ca8', '#c0392b', '#2e8b57', '#8e5ea2', '#b8860b', '#444444']
 
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
@@ -35,7 +37,7 @@ function chartOf({ title, unit, lines }: Chart, top: number): string {
     `${(LEFT + (x / endX) * WIDTH).toFixed(1)},${(top + HEIGHT - (y / endY) * HEIGHT).toFixed(1)}`
   const drawn = [...lines].map(
     ([, samples], i) =>
-      `<polyline fill="none" stroke="${COLOURS[i % COLOURS.length]}" points="${samples
+      `<polyline fill="none" stroke="${COLOURS[i % COLOURS.length]}" points="${thinned(samples)
         .filter(([, y]) => Number.isFinite(y))
         .map(at)
         .join(' ')}"/>`,
@@ -53,4 +55,10 @@ function chartOf({ title, unit, lines }: Chart, top: number): string {
     `<text x="${LEFT + WIDTH}" y="${top + HEIGHT + 14}" text-anchor="end">${Math.round(endX)} s</text>`,
     ...drawn,
   ].join('\n')
+}
+
+/** Every so many-th of `samples`, and the last. */
+function thinned(samples: readonly Sample[]): readonly Sample[] {
+  const step = Math.ceil(samples.length / POINTS_MAX)
+  return samples.filter((_, i) => i % step === 0 || i === samples.length - 1)
 }

@@ -51,6 +51,7 @@ const report = (
     scorePpm: scoreOf(severityPpm, 900_000),
   })),
   features: encodeFeatures(featuresOf({ findingCount }, [])),
+  scores: [],
   model: null,
 })
 
