@@ -50,5 +50,40 @@ export const PASAD = {
 /** `sensorFault.ts`. */
 export const SENSOR = {
   /** Part of the votes that all faults together need before a value counts as faulty. */
-  faultShare: 0.7,
+  faultShare: 0.75,
+} as const
+
+/** `position.ts`. Distances in metres, speeds in metres a second. */
+export const POSITION = {
+  /** No vehicle of the fleet is faster. */
+  speedMax: 45,
+  /** What reporting, rounding and urban canyons may add to a step. */
+  slack: 250,
+  /** Seconds by which a time may stand before the last one, or ahead of the receiving clock. */
+  clockSlack: 60,
+  /** From this speed on a position that stays where it was to the last digit is frozen … */
+  freezeSpeed: 4,
+  /** … after so many such fixes in a row, over so many seconds. */
+  freezeFixes: 3,
+  freezeSeconds: 150,
+  /** A heading is compared where a step is at least so long and at most so many seconds. */
+  headingStep: 30,
+  headingSeconds: 20,
+  /** Degrees and fixes in a row at which it contradicts the movement. */
+  headingDifference: 90,
+  headingFixes: 3,
+  /** Fixes in a row at one earlier stretch's very positions, of at least so many metres, at which they are a replay. */
+  replayFixes: 4,
+  replayLength: 400,
+  /** Fixes of the vehicle itself that are remembered for that. */
+  remembered: 512,
+  /** Satellites and dilution that no fix is believed with. */
+  satellitesMin: 4,
+  hdopMax: 10,
+  /** Side of a cell of the map of the fleet, in degrees of latitude. */
+  cell: 0.002,
+  /** Fixes in a row outside of everything that other vehicles passed. */
+  astrayFixes: 3,
+  /** After a finding of one check no other one of it for so many seconds: one incident is one alarm. */
+  quietSeconds: 1800,
 } as const

@@ -2,10 +2,23 @@
  * `npm run evaluate`: runs the detectors and the believability over the public data sets and prints one table. One fixed configuration
  * (protocol/detect/configuration.ts, config/believability.toml) for everything; exit 1 if anything fell short, 69 without data.
  */
+import { beliefOfBuses, beliefOfSensors } from './belief.ts'
 import { DATA } from './data.ts'
+import { buses } from './fleet.ts'
+import { receivers } from './receivers.ts'
 import { feederFaults, nab, pasad, type Row, sensorFaults, skab } from './sets.ts'
 
-const SETS: readonly (() => Row[])[] = [pasad, nab, skab, sensorFaults, feederFaults]
+const SETS: readonly (() => Row[])[] = [
+  pasad,
+  nab,
+  skab,
+  sensorFaults,
+  feederFaults,
+  receivers,
+  buses,
+  beliefOfBuses,
+  beliefOfSensors,
+]
 
 const started = performance.now()
 const rows = SETS.flatMap((set) => {
