@@ -104,6 +104,8 @@ function ritz(
   const vectors = svd.leftSingularVectors
   const greatest = svd.diagonal[0] as number
   for (let d = 0; d < wanted; d++) if (beta * Math.abs(vectors.get(k - 1, d)) > TOLERANCE * greatest) return null
+  // What is left is rounding.
+  if ((svd.diagonal[wanted - 1] as number) <= TOLERANCE * greatest) return null
   const length = (lefts[0] as Float64Array).length
   const left = new Float64Array(wanted * length)
   for (let d = 0; d < wanted; d++)

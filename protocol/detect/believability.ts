@@ -15,9 +15,9 @@ export const ASPECTS = {
   timeliness: 'usual intervals between reading and arrival',
   noise: 'doublings or halvings of the usual noise',
   frequency: 'doublings or halvings of the usual interval',
-  trend: 'usual spreads that the window climbs or falls',
-  changePoints: 'usual spreads between both halves of the window',
-  outliers: 'part of the window that lies beyond three deviations of it',
+  trend: 'usual spreads that a window climbs or falls',
+  changePoints: 'usual spreads between both halves of a window',
+  outliers: 'part of a window beyond three deviations of it',
   reference: 'usual spreads from the reference series, after warping',
   cluster: 'spreads of the cluster from its median',
 } as const

@@ -25,6 +25,8 @@ export const UNIVARIATE = {
 export const PRINCIPAL = {
   /** Weight of the newest vector in the moving average. */
   weight: 0.1,
+  /** A value that is more deviations away counts as that many: one wild value must not drown those behind it. */
+  clip: 100,
   /** Vectors until the average has forgotten where it began. */
   settling: 20,
   /** Part of the variance that the subspace holds. */

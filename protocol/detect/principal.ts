@@ -33,7 +33,8 @@ export function bringForward(model: PrincipalModel, average: Float64Array, vecto
   for (let j = 0; j < average.length; j++) {
     const value = vector[model.channels[j] as number] as number
     const z = (value - (model.means[j] as number)) / (model.deviations[j] as number)
-    average[j] = (average[j] as number) + PRINCIPAL.weight * (z - (average[j] as number))
+    const clipped = Math.max(-PRINCIPAL.clip, Math.min(PRINCIPAL.clip, z))
+    average[j] = (average[j] as number) + PRINCIPAL.weight * (clipped - (average[j] as number))
   }
 }
 

@@ -15,7 +15,7 @@ export const RISK_LEVELS = [
 ] as const
 
 /**
- * Risk in parts per million: severity (harm if it is so) × confidence (how surely it is so) × impact (what depends on the device), each 0 … 1 000 000.
+ * Risk in parts per million: severity (harm if it is so) × confidence (how surely it is so) × impact (what depends on the device), each likewise.
  */
 export const riskOf = (severityPpm: number, confidencePpm: number, impactPpm: number): number =>
   scoreOf(scoreOf(severityPpm, confidencePpm), impactPpm)

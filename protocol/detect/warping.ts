@@ -4,7 +4,10 @@
  * Invariant: time and memory are bounded by the band: length × (2 · band + 1) steps, two rows.
  */
 
-/** Mean absolute difference along the best way through both series. `band`: values that one may lag; both of one length of at least 1, else RangeError. */
+/**
+ * Mean absolute difference along the best way through both series. `band`: values that one may lag. RangeError unless both are of one length, at
+ * least 1.
+ */
 export function warpedDistance(one: ArrayLike<number>, other: ArrayLike<number>, band: number): number {
   const n = one.length
   if (n === 0 || other.length !== n) throw new RangeError('both series must have the same length of at least 1')

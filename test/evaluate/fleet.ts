@@ -2,7 +2,7 @@
  * Bus positions: false alarms on what is clean, and what is found of spoofing that is put into it.
  * Invariants: the map of streets comes from the other vehicles; every vehicle is spoofed in the same ways, at the middle of its day.
  */
-import { type Fix, FleetMap, PositionWatch } from '../../protocol/detect/position.ts'
+import { crowd, type Fix, FleetMap, PositionWatch } from '../../protocol/detect/position.ts'
 import { filesOf, rowsOf } from './data.ts'
 import type { Row } from './sets.ts'
 
@@ -80,6 +80,29 @@ const FIXES_MIN = 60
 /** Seconds in which spoofing is to be found. */
 const PROMPT_SECONDS = 3600
 
+/** Seconds between two looks at the whole fleet, for how long a fix holds, and how far apart those must have been who now are together. */
+const LOOK_SECONDS = 300
+const APART_METRES = 1500
+
+/** Times at which the fleet is suddenly at one place; `change` may move the fixes. */
+function crowds(vehicles: readonly Vehicle[], change: (fix: Fix) => Fix): number {
+  const times = vehicles.flatMap(({ fixes }) => fixes.map(({ time }) => time))
+  const [first, last] = [times.reduce((a, b) => Math.min(a, b)), times.reduce((a, b) => Math.max(a, b))]
+  let found = 0
+  for (let at = first + 2 * LOOK_SECONDS; at <= last; at += LOOK_SECONDS) {
+    const latest = (fixes: readonly Fix[], until: number): Fix | undefined =>
+      fixes.findLast(({ time }) => time <= until && time > until - LOOK_SECONDS)
+    const pairs = vehicles.flatMap(({ fixes }) => {
+      const [then, now] = [latest(fixes, at - LOOK_SECONDS), latest(fixes, at)]
+      return then === undefined || now === undefined ? [] : [[then, change(now)] as const]
+    })
+    const flat = (which: 0 | 1): Float64Array =>
+      Float64Array.from(pairs.flatMap((pair) => [pair[which].latitude, pair[which].longitude]))
+    if (crowd(flat(0), flat(1), APART_METRES) !== null) found++
+  }
+  return found
+}
+
 /** The bus days that are here. */
 export function buses(): Row[] {
   return filesOf('capmetrics-gtfsrt', /\.csv(?:\.gz)?$/).flatMap((file): Row[] => {
@@ -106,7 +129,12 @@ export function buses(): Row[] {
       })
       return `${name} ${Math.round((100 * found.length) / long.length)} %`
     })
-    const rate = falseAlarms / vehicles.length
+    const together = crowds(vehicles, (fix) => fix)
+    if (together > 0) checks.set('crowd', together)
+    // One transmitter for all: whoever is heard is where it says.
+    const led = crowds(vehicles, (fix) => ({ ...fix, latitude: 30.2, longitude: -97.67 }))
+    rates.push(`one place for all ${led > 0 ? 'yes' : 'no'}`)
+    const rate = (falseAlarms + together) / vehicles.length
     return [
       {
         set: `bus positions ${file.slice(0, 10)}, ${vehicles.length} vehicles`,
