@@ -18,6 +18,7 @@ import { registerInit } from './init.ts'
 import { registerInspect } from './inspect.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
+import { registerModule } from './module.ts'
 import { registerProof } from './proof.ts'
 import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
@@ -52,6 +53,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerMember,
   registerParam,
   registerProposal,
+  registerModule,
   registerDb,
   registerBackup,
   registerInspect,

@@ -12,6 +12,7 @@ import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
+import { installModuleEngine } from '../protocol/modules/engine.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
 import { backupOf } from './backup/format.ts'
 import { Driver } from './consensus/driver.ts'
@@ -28,6 +29,7 @@ import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
 import type { NodeLog } from './log.ts'
 import { memberAddresses, sayWhere } from './membership.ts'
+import { ModuleHost } from './modules/host.ts'
 import type { NetworkLimits } from './network/limits.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
@@ -127,6 +129,7 @@ export class MemberNode {
   /** Opens everything on `platform`, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
   static async start(options: MemberOptions, platform: Platform = systemPlatform): Promise<MemberNode> {
     installPrimitives(platform.primitives)
+    installModuleEngine(new ModuleHost())
     const { genesis } = options
     const { disk } = platform
     const chainId = chainIdOf(genesis)

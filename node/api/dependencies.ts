@@ -10,6 +10,7 @@ import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
 import type { EvidenceRecord } from '../../protocol/kinds/evidence/record.ts'
 import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
+import type { ModuleRecord } from '../../protocol/kinds/module/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
 import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
@@ -61,6 +62,18 @@ export type OpenProposal = {
   readonly proposal: ProposalRecord
   readonly needed: number
   readonly expired: boolean
+}
+
+/** A security module. `active`: it judges the reports of the next block. `activeFrom`: the height from which it does or will. */
+export type PublishedModule = {
+  readonly hash: string
+  readonly module: ModuleRecord
+  readonly active: boolean
+  readonly activeFrom: number | null
+  /** Members of the present era that want it to run, and from which height on. */
+  readonly votes: readonly { readonly member: PublicKeyHex; readonly height: number }[]
+  /** Members that it takes. */
+  readonly needed: number
 }
 
 /** An offence of a member that is recorded on the chain. `key`: its state key; `name`: of the member, null once its key is no member's. */
@@ -163,6 +176,11 @@ export type ApiDependencies = {
   proposal(id: string): Promise<OpenProposal | undefined>
   /** Recorded offences, of one member if given, after the state key `after`, in the order of their keys. */
   offences(page: { member: string | undefined; after: string | undefined; limit: number }): Promise<readonly Offence[]>
+  /** Security modules after the hash `after`, in ascending order of hash. */
+  modules(page: { after: string | undefined; limit: number }): Promise<readonly PublishedModule[]>
+  module(hash: string): Promise<PublishedModule | undefined>
+  /** Its binary. */
+  moduleCode(hash: string): Promise<Uint8Array | undefined>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>

@@ -9,6 +9,7 @@ import { governanceApprove, governancePropose } from './governance/governance.ts
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { moduleActivate, modulePublish } from './module/module.ts'
 import { deviceReport } from './report/report.ts'
 import { trustScore } from './trust/score.ts'
 
@@ -28,6 +29,8 @@ const ROWS: readonly Kind<unknown>[] = [
   evidence,
   governancePropose,
   governanceApprove,
+  modulePublish,
+  moduleActivate,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

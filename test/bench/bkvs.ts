@@ -49,6 +49,7 @@ const genesis: Genesis = {
   memberSet: { members: [{ name: 'one', publicKey: signer }], parameters: DEFAULT_PARAMETERS },
   trust: DEFAULT_TRUST,
   apiKeys: [[]],
+  modules: [],
 }
 const keyOf = (i: number): string => `sensor/${String(i).padStart(9, '0')}`
 let counter = 0

@@ -32,5 +32,6 @@ export function genesisWith(
     memberSet: { members, parameters },
     trust: DEFAULT_TRUST,
     apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
+    modules: [],
   }
 }

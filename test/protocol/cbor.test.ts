@@ -109,6 +109,7 @@ const decoders: [name: string, decode: (data: Uint8Array) => unknown, valid: Uin
       memberSet,
       trust: { thresholdPpm: 300_000, patience: 3, initialPpm: 500_000 },
       apiKeys: [[`02${'ab'.repeat(32)}`]],
+      modules: [],
     }),
   ],
   [

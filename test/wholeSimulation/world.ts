@@ -428,6 +428,7 @@ function genesisOf({ n, parameters, lights: _lights }: Scenario): Genesis {
     },
     trust: DEFAULT_TRUST,
     apiKeys: Array.from({ length: n }, (_, i) => [toHex(publicKeyOf(secretKey(API_KEY + i)))]),
+    modules: [],
   }
 }
 
