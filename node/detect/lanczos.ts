@@ -57,32 +57,40 @@ export function strongest(series: Float64Array, lag: number, wanted: number): Si
   const most = Math.min(lag, columns)
   if (wanted < 1 || wanted > most) throw new RangeError('more dimensions than the trajectory matrix has')
   const lefts: Float64Array[] = []
-  const rights: Float64Array[] = []
+  const rights: Float64Array[] = [fresh(columns, [])]
   const diagonal: number[] = []
   const above: number[] = []
-  // A fixed start that is orthogonal to nothing in particular.
-  const start = Float64Array.from({ length: columns }, (_, i) => 1 + 0.1 * Math.sin(1 + i * i))
-  unit(start)
-  rights.push(start)
   for (;;) {
     const k = lefts.length
     const u = times(series, lag, rights[k] as Float64Array)
     orthogonalise(u, lefts)
     const alpha = unit(u)
+    const least = TOLERANCE * Math.max(alpha, ...diagonal)
     lefts.push(u)
     diagonal.push(alpha)
     const v = times(series, columns, u)
     orthogonalise(v, rights)
     const beta = unit(v)
-    const spent = k + 1 === most || beta <= TOLERANCE * (diagonal[0] as number)
-    if (spent || (k + 1 >= wanted && (k + 1) % STEP === 0)) {
-      const found = ritz(lefts, diagonal, above, spent ? 0 : beta, wanted)
+    // After a new beginning nothing but rounding was found: there is no more.
+    const isSpent = k + 1 === most || alpha <= least
+    if (isSpent || (k + 1 >= wanted && (k + 1) % STEP === 0)) {
+      const found = ritz(lefts, diagonal, above, beta, wanted, isSpent)
       if (found !== null) return found
-      if (spent) throw new RangeError('the series has fewer dimensions than were asked for')
+      if (isSpent) throw new RangeError('the series has fewer dimensions than were asked for')
     }
-    above.push(beta)
-    rights.push(v)
+    // A subspace that leads nowhere else is whole: equal singular values may lie outside of it, so begin anew beside it.
+    const isWhole = beta <= least
+    above.push(isWhole ? 0 : beta)
+    rights.push(isWhole ? fresh(columns, rights) : v)
   }
+}
+
+/** A fixed vector of length 1 that is orthogonal to all of `rights` and to nothing else in particular. */
+function fresh(length: number, rights: readonly Float64Array[]): Float64Array {
+  const vector = Float64Array.from({ length }, (_, i) => 1 + 0.5 * Math.sin((1 + rights.length) * (1 + i * i)))
+  orthogonalise(vector, rights)
+  unit(vector)
+  return vector
 }
 
 /** Singular vectors from the bidiagonal matrix; null as long as they have not converged. */
@@ -92,18 +100,21 @@ function ritz(
   above: readonly number[],
   beta: number,
   wanted: number,
+  isSpent: boolean,
 ): Singular | null {
   const k = diagonal.length
   if (k < wanted) return null
-  const small = Matrix.zeros(k, k)
+  // One column more than rows: what leads out of the right subspace belongs to the matrix as the left one sees it.
+  const small = Matrix.zeros(k + 1, k)
   for (let i = 0; i < k; i++) {
     small.set(i, i, diagonal[i] as number)
-    if (i + 1 < k) small.set(i, i + 1, above[i] as number)
+    small.set(i + 1, i, i + 1 < k ? (above[i] as number) : beta)
   }
   const svd = new SVD(small)
-  const vectors = svd.leftSingularVectors
+  const vectors = svd.rightSingularVectors
   const greatest = svd.diagonal[0] as number
-  for (let d = 0; d < wanted; d++) if (beta * Math.abs(vectors.get(k - 1, d)) > TOLERANCE * greatest) return null
+  for (let d = 0; d < wanted; d++)
+    if (!isSpent && beta * Math.abs(vectors.get(k - 1, d)) > TOLERANCE * greatest) return null
   // What is left is rounding.
   if ((svd.diagonal[wanted - 1] as number) <= TOLERANCE * greatest) return null
   const length = (lefts[0] as Float64Array).length

@@ -3,7 +3,8 @@
  * Sources: Wang and Strong, Beyond Accuracy: What Data Quality Means to Data Consumers, 1996 (believability as a dimension); Klein and Lehner,
  * Representing Data Quality in Sensor Data Streaming Environments, ACM JDIQ 2009 (windows, propagation to what is made of them).
  * Invariants: an aspect is a measure, of which more is worse, put on [0, 1] by a rule that people write (config/believability.toml); what could
- * not be measured (NaN) has no score and counts nowhere; a level is the weighted geometric mean of what is below it, so that nothing covers a 0.
+ * not be measured (NaN) has no score and counts nowhere; a level is the weighted harmonic mean of what is below it, so that nothing covers a 0.
+ * The scores of a window use only what every machine rounds alike (no logarithm, no power), for a module gives them too.
  */
 import { type Level, levelOf } from './robust.ts'
 import { deviationAround, median } from './statistics.ts'
@@ -13,8 +14,8 @@ import { warpedDistance } from './warping.ts'
 export const ASPECTS = {
   accuracy: 'spreads outside of the plausible range, or from a reference reading',
   timeliness: 'usual intervals between reading and arrival',
-  noise: 'doublings or halvings of the usual noise',
-  frequency: 'doublings or halvings of the usual interval',
+  noise: 'times more or less than the usual noise',
+  frequency: 'times more or less than the usual interval',
   trend: 'usual spreads that a window climbs or falls',
   changePoints: 'usual spreads between both halves of a window',
   outliers: 'part of a window beyond three deviations of it',
@@ -67,7 +68,7 @@ function noiseOf(values: ArrayLike<number>): number {
   const moves = differences(values).map(Math.abs).sort()
   const kept = Math.max(1, Math.ceil(0.9 * moves.length))
   let sum = 0
-  for (let i = 0; i < kept; i++) sum += (moves[i] ?? 0) ** 2
+  for (let i = 0; i < kept; i++) sum += (moves[i] ?? 0) * (moves[i] ?? 0)
   return Math.sqrt(sum / kept)
 }
 
@@ -81,7 +82,11 @@ export function usualOf({ times, values }: Readings): Usual {
   }
 }
 
-const doublings = (now: number, usual: number): number => Math.abs(Math.log2(Math.max(now, 1e-3 * usual) / usual))
+/** How many times more or less than usual; what is nothing counts as a thousandth. */
+function timesApart(now: number, usual: number): number {
+  const ratio = Math.max(now, 1e-3 * usual) / usual
+  return ratio < 1 ? 1 / ratio : ratio
+}
 
 /** Measures of one value. `delay`: seconds until it arrived; `range`: what the sensor can plausibly read; NaN where not known. */
 export const valueMeasures = (
@@ -105,8 +110,8 @@ export function windowMeasures({ times, values }: Readings, usual: Usual): Parti
   const deviation = Math.max(deviationAround(all, centre), usual.noise, 0.1 * usual.level.deviation)
   const third = Math.max(1, Math.floor(all.length / 3))
   return {
-    noise: doublings(noiseOf(all), usual.noise),
-    frequency: doublings(median(differences(times)), usual.interval),
+    noise: timesApart(noiseOf(all), usual.noise),
+    frequency: timesApart(median(differences(times)), usual.interval),
     trend: Math.abs(median(all.subarray(-third)) - median(all.subarray(0, third))) / usual.level.deviation,
     changePoints: Math.abs(median(all.subarray(half)) - median(all.subarray(0, half))) / usual.level.deviation,
     outliers: all.filter((value) => Math.abs(value - centre) > 3 * deviation).length / all.length,
@@ -145,30 +150,30 @@ export const aspectScores = (
       .map(([aspect, measure]) => [aspect, aspectScore(measure, rules.aspects[aspect as Aspect])]),
   )
 
-/** Weighted geometric mean of `scores`; 1 where nothing counts. */
-export function geometricMean(scores: readonly number[], weights: readonly number[]): number {
-  let logarithms = 0
+/** Weighted harmonic mean of `scores`; 1 where nothing counts. */
+export function harmonicMean(scores: readonly number[], weights: readonly number[]): number {
+  let sum = 0
   let total = 0
   for (const [i, score] of scores.entries()) {
     const weight = weights[i] as number
     if (weight <= 0) continue
     if (score <= 0) return 0
-    logarithms += weight * Math.log(score)
+    sum += weight / score
     total += weight
   }
-  return total === 0 ? 1 : Math.exp(logarithms / total)
+  return total === 0 ? 1 : total / sum
 }
 
 /** The score of a value or a window from its aspects. */
 export const levelScore = (scores: Partial<Record<Aspect, number>>, rules: BelievabilityRules): number =>
-  geometricMean(
+  harmonicMean(
     Object.values(scores),
     Object.keys(scores).map((aspect) => rules.aspects[aspect as Aspect].weight),
   )
 
 /** A group from its series, or the total from its groups: each counts alike. */
 export const groupScore = (scores: readonly number[]): number =>
-  geometricMean(
+  harmonicMean(
     scores,
     scores.map(() => 1),
   )

@@ -35,7 +35,7 @@ describe('node/detect/pasadTraining', () => {
           }
         },
       ),
-      { numRuns: 30 },
+      { numRuns: 100 },
     )
   })
 

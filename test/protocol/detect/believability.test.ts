@@ -8,8 +8,8 @@ import {
   type BelievabilityRules,
   believabilityPpm,
   clusterMeasure,
-  geometricMean,
   groupScore,
+  harmonicMean,
   levelScore,
   type Readings,
   referenceMeasure,
@@ -95,8 +95,8 @@ describe('detect/believability', () => {
         expect(Number.isInteger(believabilityPpm(mean))).toBe(true)
       }),
     )
-    expect(geometricMean([0, 1], [0, 1])).toBe(1)
-    expect(geometricMean([], [])).toBe(1)
+    expect(harmonicMean([0, 1], [0, 1])).toBe(1)
+    expect(harmonicMean([], [])).toBe(1)
   })
 
   it('an alarm begins after as many windows below the threshold as the rules say, and is not repeated', () => {
