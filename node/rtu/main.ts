@@ -23,7 +23,7 @@ import { decodeFrame, erasAnswer, erasQuestion, type PushedFrame, QUESTIONS } fr
 import { createNetwork } from '../network/host.ts'
 import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
 import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
-import { baselineFile } from './baseline.ts'
+import { type BaselineStore, baselineFile, emptyBaselines } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
 import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
 import { directorySpool } from './disk.ts'
@@ -43,6 +43,7 @@ import {
   openOutbox,
   SPOOLED_BYTES_MAX,
 } from './outbox.ts'
+import type { ReplayMonitor } from './replay/monitor.ts'
 import { REPORT_DEFAULTS } from './report.ts'
 import { Segment } from './segment.ts'
 import { type Standing, StandingWatch } from './standing.ts'
@@ -71,6 +72,8 @@ export type RtuOptions = {
   /** Called once, when it cannot go on. */
   readonly fatal: (error: unknown) => void
   readonly machine?: Machine
+  /** What is observed in the place of the machine: a log that is played. Nothing is learnt for the baseline then, nor kept. */
+  readonly replay?: ReplayMonitor
   /** Other times, for tests. */
   readonly times?: Partial<MembersOptions & DeliveryOptions & Pick<OutboxOptions, 'resubmitMs'>>
 }
@@ -90,6 +93,9 @@ export type RtuStatus = {
 const AFTER_FAILURE_MS = 60_000
 /** Between two lines of the log that say how it is, ms. */
 const SUMMARY_MS = 600_000
+
+/** A log that is played is judged by its own past. */
+const NO_BASELINES: BaselineStore = { load: async (monitors) => emptyBaselines(monitors), save: async () => {} }
 
 type Parts = {
   readonly lock: DirectoryLock
@@ -157,17 +163,26 @@ export class RtuNode {
       { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
     )
     this.#cycle = createCycle(
-      { ...CYCLE_DEFAULTS, intervalMs: options.intervalMs, report: { ...REPORT_DEFAULTS, heartbeatMs: 0 } },
+      {
+        ...CYCLE_DEFAULTS,
+        ...(options.replay && { learningCycles: 0 }),
+        intervalMs: options.intervalMs,
+        report: { ...REPORT_DEFAULTS, heartbeatMs: 0 },
+      },
       {
         device: id,
         machine: options.machine ?? realMachine(),
-        monitors: [
-          processesMonitor(),
-          listenersMonitor(),
-          filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
-          resourcesMonitor(),
-        ],
-        baselines: baselineFile(join(options.dataDirectory, 'baseline.json')),
+        monitors:
+          options.replay !== undefined
+            ? [options.replay]
+            : [
+                processesMonitor(),
+                listenersMonitor(),
+                filesMonitor({ ...FILES_DEFAULTS, paths: [...FILES_DEFAULTS.paths, ...options.watch] }),
+                resourcesMonitor(),
+              ],
+        baselines:
+          options.replay === undefined ? baselineFile(join(options.dataDirectory, 'baseline.json')) : NO_BASELINES,
         outbox,
         now: () => systemClock.now(),
       },
