@@ -127,6 +127,11 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'No key can have that name.',
     'A name is `node`, or up to 32 lower-case letters, digits and hyphens for an API key.',
   ),
+  LOG_MALFORMED: failure(
+    EXIT.badData,
+    'The log of readings has gaps, values that are no numbers, units that change or a clock that leaps; each is listed.',
+    'Mend it, or give --pass-over to go on without those rows.',
+  ),
   MODULE_HEIGHTS: failure(
     EXIT.usage,
     'Members ask for the module from several heights on, or none does.',

@@ -21,6 +21,7 @@ import { registerKv } from './kv.ts'
 import { registerModule } from './module.ts'
 import { registerProof } from './proof.ts'
 import { registerReading } from './reading.ts'
+import { registerReplay } from './replay.ts'
 import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
@@ -35,13 +36,14 @@ import { registerVersion } from './version.ts'
 type RegisterCommand = (program: Command, context: CommandContext) => void
 
 /** Commands that run until they are stopped. */
-const DAEMONS: readonly string[] = ['start', 'inspect']
+const DAEMONS: readonly string[] = ['start', 'inspect', 'replay']
 
 /** Every command, in the order of the help page. A new command is one file and one row. */
 const COMMANDS: readonly RegisterCommand[] = [
   registerInit,
   registerStart,
   registerRtu,
+  registerReplay,
   registerStatus,
   registerKeys,
   registerRotation,

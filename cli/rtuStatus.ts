@@ -3,7 +3,7 @@
  * Invariant: what comes back is bounded in bytes and time, whoever answers there.
  */
 import { createConnection } from 'node:net'
-import type { RtuStatus } from '../node/rtu/main.ts'
+import type { RtuStatus } from '../node/rtu/options.ts'
 import { statusSocketIn } from '../node/rtu/statusSocket.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { record, table } from './output.ts'

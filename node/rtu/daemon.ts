@@ -4,14 +4,20 @@
  * disk before it begins, so that a hard end loses nothing either.
  */
 import type { Readable } from 'node:stream'
+import { setTimeout as later } from 'node:timers/promises'
 import type { NodeConfig } from '../../config/settings.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import type { NodeKey } from '../crypto/keys.ts'
 import { createLogger, endOnBugs, listenForTheEnd, stopWithin } from '../process.ts'
-import { RtuNode, type RtuOptions } from './main.ts'
+import { RtuNode } from './main.ts'
+import type { RtuOptions } from './options.ts'
+import type { ReplayMonitor } from './replay/monitor.ts'
 
 /** Everything that an RTU's process is started with. */
-export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'watch' | 'logs' | 'advice'> & {
+export type RtuDaemonOptions = Pick<
+  RtuOptions,
+  'dataDirectory' | 'members' | 'watch' | 'logs' | 'advice' | 'replay'
+> & {
   readonly config: NodeConfig
   readonly genesis: Genesis
   readonly key: NodeKey
@@ -21,7 +27,7 @@ export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'w
 
 const STOP_MS_MAX = 5000
 
-/** Runs an RTU until a signal (0), or throws what it could not start or go on with. The caller ends the process. */
+/** Runs an RTU until a signal, or until the log that it plays is over (0), or throws what it could not start or go on with. The caller ends the process. */
 export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonOptions): Promise<number> {
   const log = await createLogger(config.log, config.node.name)
   endOnBugs(log)
@@ -52,10 +58,18 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
     fatal: (error) => end.reject(error),
   })
   try {
-    await end.promise
+    await (options.replay === undefined ? end.promise : Promise.race([end.promise, untilPlayed(rtu, options.replay)]))
   } finally {
     await stopWithin(log, STOP_MS_MAX, () => rtu.stop())
   }
   log.info(rtu.status.outbox, 'stopped')
   return 0
+}
+
+/** Between two looks at how far a log is, ms. */
+const LOOK_MS = 250
+
+/** Until the whole log was played and the chain proved every report of it. */
+async function untilPlayed(rtu: RtuNode, replay: ReplayMonitor): Promise<void> {
+  while (!replay.progress.isOver || rtu.status.outbox.reportsHeld > 0) await later(LOOK_MS)
 }

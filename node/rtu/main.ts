@@ -11,7 +11,7 @@ import { toHex } from '../../protocol/bytes.ts'
 import { CborError, type CborValue } from '../../protocol/cbor.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
-import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
+import { chainIdOf } from '../../protocol/genesis.ts'
 import { trustOpinion } from '../../protocol/kinds/trust/opinion.ts'
 import type { Opinion } from '../../protocol/kinds/trust/opinionPayload.ts'
 import type { TrustedEra } from '../../protocol/light.ts'
@@ -24,36 +24,29 @@ import { installNativePrimitives } from '../crypto/native.ts'
 import { isAlthingError } from '../errors.ts'
 import { decodeFrame, erasAnswer, erasQuestion, type PushedFrame, QUESTIONS } from '../light/messages.ts'
 import { createNetwork } from '../network/host.ts'
-import type { MemberAddresses, Network, NetworkLog } from '../network/network.ts'
+import type { Network } from '../network/network.ts'
 import { type DirectoryLock, lockDirectory } from '../store/lock.ts'
-import { BASELINE_BYTES_MAX, baselineFile } from './baseline.ts'
+import { BASELINE_BYTES_MAX, type BaselineStore, baselineFile, emptyBaselines } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
-import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
+import { DELIVERY_DEFAULTS, Delivery } from './delivery.ts'
 import { directorySpool } from './disk.ts'
-import { type Gateway, type GatewayOptions, openGateway } from './gateway.ts'
+import { type Gateway, openGateway } from './gateway.ts'
 import { HeaderDisk } from './headerDisk.ts'
 import { Headers } from './headers.ts'
-import { JUDGE_DEFAULTS, type JudgeOptions, type TrustRow } from './judge.ts'
-import { type Machine, realMachine } from './machine.ts'
-import { MEMBERS_DEFAULTS, type MemberName, type MemberStatus, Members, type MembersOptions } from './members.ts'
+import { JUDGE_DEFAULTS, type TrustRow } from './judge.ts'
+import { realMachine } from './machine.ts'
+import { MEMBERS_DEFAULTS, type MemberName, Members } from './members.ts'
 import { worstFirst } from './monitor.ts'
 import { allMonitors } from './monitors/all.ts'
-import { NEIGHBOURS_DEFAULTS, type NeighboursOptions } from './neighbours.ts'
-import {
-  OUTBOX_DEFAULTS,
-  type Outbox,
-  type OutboxOptions,
-  type OutboxStatus,
-  openOutbox,
-  SPOOLED_BYTES_MAX,
-} from './outbox.ts'
+import { NEIGHBOURS_DEFAULTS } from './neighbours.ts'
+import type { RtuOptions, RtuStatus } from './options.ts'
+import { OUTBOX_DEFAULTS, type Outbox, openOutbox, SPOOLED_BYTES_MAX } from './outbox.ts'
 import { type OwnFile, ownFile } from './ownFile.ts'
-import { Peers, type PeersStatus } from './peers.ts'
-import type { ReadingsStatus } from './readings.ts'
+import { Peers } from './peers.ts'
 import { eventOf, REPORT_DEFAULTS } from './report.ts'
-import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX, type RosterOptions } from './roster.ts'
+import { ROSTER_DEFAULTS, ROSTER_FILE_BYTES_MAX } from './roster.ts'
 import { Scoring } from './scoring.ts'
-import { type Standing, StandingWatch } from './standing.ts'
+import { StandingWatch } from './standing.ts'
 import { serveStatus } from './statusSocket.ts'
 import { readTrustTable, TRUST_FILE_BYTES_MAX } from './trustTable.ts'
 
@@ -63,64 +56,6 @@ function membersNow<T extends MemberName>(configured: readonly T[], { memberSet 
   return configured.map((member) => ({ ...member, publicKey: keys.get(member.name) ?? member.publicKey }))
 }
 
-/** What an RTU is made of. */
-export type RtuOptions = {
-  readonly genesis: Genesis
-  /** 32-byte secret of the device. */
-  readonly secretKey: Uint8Array
-  readonly dataDirectory: string
-  /** The segment that it is configured for; the chain decides. */
-  readonly segment: string
-  readonly members: readonly (MemberName & MemberAddresses)[]
-  readonly intervalMs: number
-  /** Where it listens for the other devices of its segment; none: it does not gossip with them. */
-  readonly listen?: readonly string[]
-  /** Addresses to name in their place. */
-  readonly announce?: readonly string[]
-  /** Devices of the segment whose addresses are configured. */
-  readonly neighbours?: readonly MemberAddresses[]
-  /** Absolute paths watched besides the usual ones. */
-  readonly watch: readonly string[]
-  /** Absolute paths of followed logs, and texts that are looked for in them. */
-  readonly logs?: readonly string[]
-  readonly logWords?: readonly string[]
-  readonly log: NetworkLog & { error(fields: object, message: string): void }
-  /** What an operator can do where no member lets this device in. */
-  readonly advice: string
-  /** Called once, when it cannot go on. */
-  readonly fatal: (error: unknown) => void
-  readonly machine?: Machine
-  /** Where it takes readings of sensors, if it does. */
-  readonly gateway?: GatewayOptions
-  /** Other times, for tests. */
-  readonly times?: Partial<
-    MembersOptions &
-      DeliveryOptions &
-      RosterOptions &
-      JudgeOptions &
-      Pick<NeighboursOptions, 'cardsMs'> &
-      Pick<OutboxOptions, 'resubmitMs'>
-  > & { readonly learningCycles?: number }
-}
-
-/** What an RTU may tell of itself. */
-export type RtuStatus = PeersStatus & {
-  /** Own id, hexadecimal. */
-  readonly device: string
-  readonly segment: string
-  readonly members: readonly MemberStatus[]
-  readonly height: number
-  readonly isDisputed: boolean
-  readonly standing: Standing | undefined
-  readonly outbox: OutboxStatus
-  readonly learning: boolean
-  /** Of the last cycle, worst first. */
-  readonly findings: readonly { readonly category: string; readonly scorePpm: number; readonly detail: string }[]
-  readonly blind: readonly string[]
-  /** Of a gateway. */
-  readonly readings?: ReadingsStatus
-}
-
 /** The next cycle after one whose report could not be put on disk, ms: it goes out from memory, and should not go out each second. */
 const AFTER_FAILURE_MS = 60_000
 /** Between two lines of the log that say how it is, ms. */
@@ -128,6 +63,8 @@ const SUMMARY_MS = 600_000
 
 /** A device that listens nowhere would hear only whom it dials: it takes part in its segment through the members. */
 const isGossiping = ({ listen }: Pick<RtuOptions, 'listen'>): boolean => listen !== undefined && listen.length > 0
+/** A log that is played is judged by its own past. */
+const NO_BASELINES: BaselineStore = { load: async (monitors) => emptyBaselines(monitors), save: async () => {} }
 
 type Parts = {
   readonly lock: DirectoryLock
@@ -223,15 +160,17 @@ export class RtuNode {
     this.#cycle = createCycle(
       {
         ...CYCLE_DEFAULTS,
-        learningCycles: options.times?.learningCycles ?? CYCLE_DEFAULTS.learningCycles,
+        learningCycles: options.replay ? 0 : (options.times?.learningCycles ?? CYCLE_DEFAULTS.learningCycles),
         intervalMs: options.intervalMs,
         report: { ...REPORT_DEFAULTS, heartbeatMs: 0 },
       },
       {
         device: id,
         machine: options.machine ?? realMachine(),
-        monitors: allMonitors(options, () => (headers.isHeard ? headers.now() : undefined)),
-        baselines: baselineFile(parts.files.baseline),
+        monitors: options.replay
+          ? [options.replay]
+          : allMonitors(options, () => (headers.isHeard ? headers.now() : undefined)),
+        baselines: options.replay ? NO_BASELINES : baselineFile(parts.files.baseline),
         outbox: { add: (...report) => this.#add(...report), status: () => outbox.status() },
         now: () => systemClock.now(),
       },

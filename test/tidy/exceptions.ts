@@ -59,7 +59,6 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
     ...because('for the wiring that is being written', 'node/main.ts#VERSION'),
     ...because(
       'older than the rule: used in its own file only',
-      'node/rtu/baseline.ts#emptyBaselines',
       'node/rtu/disk.ts#removeFile',
       'node/rtu/features.ts#FEATURES_VERSION',
       'node/rtu/monitors/files.ts#scoreFiles',
@@ -70,7 +69,6 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
       'node/rtu/monitors/processes.ts#scoreProcesses',
       'node/rtu/monitors/resources.ts#parseLoadMilli',
       'node/rtu/monitors/resources.ts#parseMemoryPpm',
-      'node/rtu/report.ts#eventOf',
     ),
   },
   dependencies: {

@@ -120,6 +120,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli', 'testnet'],
   fastify: ['node/api'],
   libp2p: ['node/network'],
+  'ml-matrix': ['node/detect'],
   'p-event': ['node/network'],
   'prom-client': ['node/service'],
   secp256k1: ['node/crypto'],

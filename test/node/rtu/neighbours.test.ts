@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { RtuOptions } from '../../../node/rtu/main.ts'
+import type { RtuOptions } from '../../../node/rtu/options.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import { readOpinions } from '../../../protocol/kinds/trust/opinions.ts'
 import { type FakeMachine, ordinaryMachine } from './fakeMachine.ts'
