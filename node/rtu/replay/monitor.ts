@@ -21,7 +21,7 @@ export function replayMonitor(log: ReadingLog, speed: number, learning?: number)
   const waiting: Finding[] = []
   return {
     name: 'replay',
-    categories: ['signal.anomaly'],
+    categories: ['signal.anomaly', 'position.spoofed'],
     get progress() {
       return { rows: next, findings, isOver: next === log.rows.length && waiting.length === 0 }
     },
