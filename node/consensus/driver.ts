@@ -5,6 +5,7 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { isAtRest } from '../../protocol/consensus/delivery.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
@@ -25,8 +26,9 @@ import {
 import { leaderOf } from '../../protocol/members.ts'
 import { treesRoot } from '../../protocol/merkle.ts'
 import type { Code } from '../../protocol/verdict.ts'
-import type { Clock, TimerHandle } from '../clock.ts'
+import type { Clock, TimerHandle, Vigil } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
+import { keepVigil } from '../vigil.ts'
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
   readonly clock: Clock
@@ -123,7 +125,9 @@ export class Driver {
   #steps = 0
   #stalls = 0
   #longestGapMs = 0
-  #lastAwake = 0
+  #vigil: Vigil | undefined
+  /** The repeat timer, held while nothing waits to be repeated. */
+  #resting: (() => void) | undefined
 
   constructor(state: State, deps: DriverDependencies) {
     this.#state = state
@@ -152,30 +156,20 @@ export class Driver {
   }
 
   start(): void {
-    this.#lastAwake = this.#deps.clock.monotonic()
-    this.dispatch({ type: 'start' })
-    this.#tick()
-  }
-
-  /** Keeps `#lastAwake` fresh, so that a gap means that this process did not run (§4.3). */
-  #tick(): void {
-    const handle = this.#deps.clock.after(this.#state.era.deltaMs / 10, () => {
-      this.#timers.delete(handle)
-      this.#noticeStall()
-      if (!this.#stopped) this.#tick()
+    const { clock } = this.#deps
+    this.#vigil = keepVigil(clock, this.#state.era.deltaMs / 10, (gapMs) => {
+      const stalled = this.#stallOf(gapMs)
+      if (stalled !== null) this.dispatch(stalled)
     })
-    this.#timers.add(handle)
+    this.dispatch({ type: 'start' })
   }
 
   /** A stall is told to the core before anything that was due meanwhile, timers included (§4.3). */
-  #noticeStall(): void {
-    const now = this.#deps.clock.monotonic()
-    const stalledMs = now - this.#lastAwake
-    this.#lastAwake = now
-    this.#longestGapMs = Math.max(this.#longestGapMs, stalledMs)
-    if (stalledMs <= this.#state.era.deltaMs / 4) return
+  #stallOf(gapMs = this.#vigil?.look() ?? 0): Event | null {
+    this.#longestGapMs = Math.max(this.#longestGapMs, gapMs)
+    if (gapMs <= this.#state.era.deltaMs / 4) return null
     this.#stalls += 1
-    this.#events.push({ type: 'stalled', stalledMs })
+    return { type: 'stalled', stalledMs: gapMs }
   }
 
   /**
@@ -196,6 +190,7 @@ export class Driver {
   /** Ends all timers; nothing is sent or written from here on. */
   stop(): void {
     this.#stopped = true
+    this.#vigil?.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
   }
@@ -267,7 +262,8 @@ export class Driver {
   /** Hands an event to the core, after those that came before it. */
   dispatch(event: Event): void {
     if (this.#stopped) return
-    this.#noticeStall()
+    const stalled = this.#stallOf()
+    if (stalled !== null) this.#events.push(stalled)
     this.#events.push(event)
     if (this.#draining) return
     this.#draining = true
@@ -282,6 +278,10 @@ export class Driver {
       this.#deps.fatal(error)
     } finally {
       this.#draining = false
+    }
+    if (this.#resting !== undefined && !isAtRest(this.#state)) {
+      this.#resting()
+      this.#resting = undefined
     }
     for (const listener of this.#listeners) listener(this.#state)
   }
@@ -346,7 +346,10 @@ export class Driver {
       case 'acknowledge':
         return this.#acknowledgeSoon(effect.to, effect.keys)
       case 'startTimer':
-        return this.#startTimer(effect.timer, effect.afterMs)
+        // Nothing is repeated while nothing waits: an idle node sleeps.
+        if (effect.timer.kind !== 'repeat') return this.#startTimer(effect.timer, effect.afterMs)
+        this.#resting = () => this.#startTimer(effect.timer, effect.afterMs)
+        return
       case 'echo':
         for (const to of effect.to) links.send(to, encodeLinkFrame({ kind: 'echo', era, nonce: effect.nonce }))
         return

@@ -110,6 +110,14 @@ export function acknowledged(d: Draft, member: MemberIndex, run: string, keys: r
   return true
 }
 
+/** Whether the next tick of the repeat timer may come later: nothing waits for a member that could hear it, nothing was asked for. */
+export function isAtRest(s: Pick<State, 'kept' | 'links' | 'requested'>): boolean {
+  if (s.requested.size > 0) return false
+  for (const { waiting } of s.kept.values())
+    for (const member of waiting.keys()) if (isConnected(s, member)) return false
+  return true
+}
+
 /** The repeat timer ticked: everything that left more than a tick ago leaves again. */
 export function repeat(d: Draft): void {
   d.s.tick += 1

@@ -225,6 +225,7 @@ export class Machine {
       // Timers are late by a little, as those of Node.js.
       after: (delayMs, task) =>
         run.scope.later(Math.max(1, Math.ceil(delayMs)) / rate + 0.5 * this.#random.next(), task),
+      vigil: (looked) => run.scope.vigil(looked, rate),
     }
     return {
       clock,
