@@ -5,7 +5,7 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
-import { isAtRest } from '../../protocol/consensus/delivery.ts'
+import { isRepeating } from '../../protocol/consensus/delivery.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
@@ -14,7 +14,6 @@ import { step } from '../../protocol/consensus/step.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verified, Verifier } from '../../protocol/consensus/verify.ts'
 import {
-  acknowledgements,
   decodeFrame,
   encodeLinkFrame,
   encodeMessage,
@@ -29,6 +28,7 @@ import type { Code } from '../../protocol/verdict.ts'
 import type { Clock, TimerHandle, Vigil } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
 import { keepVigil } from '../vigil.ts'
+import { Acknowledging } from './acknowledging.ts'
 /** What the driver asks of the rest of the node. */
 export type DriverDependencies = {
   readonly clock: Clock
@@ -77,8 +77,6 @@ export type DriverLog = NetworkLog
 
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
-/** How long an acknowledgement waits for others at most, ms. */
-const ACKNOWLEDGE_MS_MAX = 5
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
 /** Proposals whose wire parts are kept for validating, sending and serving. */
@@ -119,9 +117,7 @@ export class Driver {
   #measures = 0
   readonly #refused = new Map<Code, number>()
   readonly #listeners = new Set<(state: State) => void>()
-  /** Acknowledgements that have not left yet. */
-  readonly #owed = new Map<MemberIndex, string[]>()
-  #owing = false
+  readonly #acknowledging: Acknowledging
   #steps = 0
   #stalls = 0
   #longestGapMs = 0
@@ -132,6 +128,7 @@ export class Driver {
   constructor(state: State, deps: DriverDependencies) {
     this.#state = state
     this.#deps = deps
+    this.#acknowledging = new Acknowledging(deps.clock, state.era, deps.links.send)
   }
 
   /** The core's state; a value, never changed. */
@@ -191,6 +188,7 @@ export class Driver {
   stop(): void {
     this.#stopped = true
     this.#vigil?.stop()
+    this.#acknowledging.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
   }
@@ -279,11 +277,17 @@ export class Driver {
     } finally {
       this.#draining = false
     }
-    if (this.#resting !== undefined && !isAtRest(this.#state)) {
-      this.#resting()
-      this.#resting = undefined
-    }
+    this.#wake()
     for (const listener of this.#listeners) listener(this.#state)
+  }
+
+  /** Starts the repeat timer that is held, unless it would find nothing to repeat and nothing to ask for again. */
+  #wake(): void {
+    const { building, requested } = this.#state
+    const isBuilding = building !== null && this.#underWay.has(buildName(building))
+    if (this.#stopped || (requested.size <= (isBuilding ? 1 : 0) && !isRepeating(this.#state))) return
+    this.#resting?.()
+    this.#resting = undefined
   }
 
   #refuse(code: Code): Code {
@@ -328,7 +332,7 @@ export class Driver {
       case 'send': {
         if (effect.message.kind !== 'proposal') {
           // What is owed to the same member leaves with it.
-          this.#acknowledge(effect.to)
+          this.#acknowledging.now(effect.to)
           return links.send(effect.to, encodeMessage(effect.message))
         }
         const parts = this.#parts.get(effect.message.block.hash)
@@ -344,7 +348,7 @@ export class Driver {
         return links.push(effect.to, frame)
       }
       case 'acknowledge':
-        return this.#acknowledgeSoon(effect.to, effect.keys)
+        return this.#acknowledging.soon(effect.to, effect.keys)
       case 'startTimer':
         // Nothing is repeated while nothing waits: an idle node sleeps.
         if (effect.timer.kind !== 'repeat') return this.#startTimer(effect.timer, effect.afterMs)
@@ -370,9 +374,8 @@ export class Driver {
         const { view, seq } = effect
         const cancelled = (): boolean =>
           this.#stopped || this.#state.building?.view !== view || this.#state.building.seq !== seq
-        const name = `build/${view}/${seq}/${effect.parent}`
         return this.#request(
-          name,
+          buildName(effect),
           () => blocks.build(effect.parent, effect.height, cancelled),
           (built) => {
             if (built === null) return
@@ -419,29 +422,6 @@ export class Driver {
     }
   }
 
-  /** Acknowledgements wait a moment for each other and for what else goes to the same member; far less than the sender waits to repeat. */
-  #acknowledgeSoon(to: MemberIndex, keys: readonly string[]): void {
-    const waiting = this.#owed.get(to)
-    if (waiting !== undefined) waiting.push(...keys)
-    else this.#owed.set(to, [...keys])
-    if (this.#owing) return
-    this.#owing = true
-    const afterMs = Math.min(ACKNOWLEDGE_MS_MAX, this.#state.era.deltaMs / 50)
-    const handle = this.#deps.clock.after(afterMs, () => {
-      this.#timers.delete(handle)
-      this.#owing = false
-      for (const member of [...this.#owed.keys()]) this.#acknowledge(member)
-    })
-    this.#timers.add(handle)
-  }
-
-  #acknowledge(to: MemberIndex): void {
-    const keys = this.#owed.get(to)
-    if (keys === undefined || this.#stopped) return
-    this.#owed.delete(to)
-    for (const frame of acknowledgements(this.#state.era.era, keys)) this.#deps.links.send(to, frame)
-  }
-
   /** What comes of a duty is an event like any other; what it throws stops the node. */
   #answer<T>(duty: Promise<T>, then: (value: T) => void): void {
     duty
@@ -458,7 +438,10 @@ export class Driver {
     if (this.#underWay.has(name)) return
     this.#underWay.add(name)
     this.#answer(
-      ask().finally(() => this.#underWay.delete(name)),
+      ask().finally(() => {
+        this.#underWay.delete(name)
+        this.#wake()
+      }),
       then,
     )
   }
@@ -481,6 +464,10 @@ export class Driver {
     if (this.#frames.size > PARTS_MAX) this.#frames.delete(this.#frames.keys().next().value as string)
   }
 }
+
+/** Name of a request for a block. */
+const buildName = ({ view, seq, parent }: { view: number; seq: number; parent: string }): string =>
+  `build/${view}/${seq}/${parent}`
 
 /** Name of the frame of a proposal. */
 const nameOf = ({ view, seq, block }: Proposal): string => slotKey({ view, seq, hash: block.hash })

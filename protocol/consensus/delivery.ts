@@ -110,12 +110,11 @@ export function acknowledged(d: Draft, member: MemberIndex, run: string, keys: r
   return true
 }
 
-/** Whether the next tick of the repeat timer may come later: nothing waits for a member that could hear it, nothing was asked for. */
-export function isAtRest(s: Pick<State, 'kept' | 'links' | 'requested'>): boolean {
-  if (s.requested.size > 0) return false
+/** Whether something that was kept waits for a member that could hear it: while nothing does, nothing is repeated. */
+export function isRepeating(s: Pick<State, 'kept' | 'links'>): boolean {
   for (const { waiting } of s.kept.values())
-    for (const member of waiting.keys()) if (isConnected(s, member)) return false
-  return true
+    for (const member of waiting.keys()) if (isConnected(s, member)) return true
+  return false
 }
 
 /** The repeat timer ticked: everything that left more than a tick ago leaves again. */

@@ -129,7 +129,7 @@ export function scenarioOf(seed: number): Scenario {
   const faultyMs = isQuiet ? random.pick([600_000, 1_800_000, 3_600_000]) : random.pick([8_000, 15_000, 30_000])
   if (isQuiet) parameters = { ...parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
   const candidates = random.pick([0, 0, 1, 2])
-  const changes = random.chance(0.5) ? random.pick([1, 3, 6]) : 0
+  const changes = random.chance(0.65) ? random.pick([1, 3, 6]) : 0
   const growth = random.chance(0.4)
     ? { keepBlocks: random.pick([10, 40]), snapshotBlocks: random.pick([0, 5, 20]), joinGainMin: random.pick([3, 10]) }
     : null
