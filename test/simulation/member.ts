@@ -256,6 +256,8 @@ export class Member implements End {
     world.queue.at(ms, () => {
       if (!this.alive || this.run !== run) return
       if (crash === 'before') return world.crash(this)
+      // The record never goes back to an era that is over, as with the gate of the node.
+      if ((this.record?.era ?? 0) > record.era) return
       this.record = record
       this.recordLost = false
       if (crash === 'durable') return world.crash(this)
