@@ -15,6 +15,7 @@ import { genesisEntries } from '../../protocol/kinds/key/record.ts'
 import { memberIndex, memberSetHash, quorumSizes } from '../../protocol/members.ts'
 import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
 import { naiveStateRoot } from '../protocol/state/reference.ts'
+import type { Read } from './clients.ts'
 import { LEDGER, type Machine } from './machine.ts'
 
 type Held = {
@@ -27,10 +28,11 @@ type Held = {
 /** Buckets, written out: what the disk holds is read here without the product's help. */
 const [HEADERS, BODIES, STATE] = [1, 3, 5]
 
-/** Looks at the ledgers of `machines` and says what is wrong. */
+/** Looks at the ledgers of `machines` and at what was read from them, and says what is wrong. */
 export async function checkLedgers(
   genesis: Genesis,
   machines: readonly Machine[],
+  reads: readonly Read[],
   violation: (text: string) => void,
 ): Promise<void> {
   const all: Held[] = []
@@ -59,7 +61,7 @@ export async function checkLedgers(
       return height === 0 || (own !== undefined && other !== undefined && equalBytes(own, other))
     })
     for (const held of same) waiting.delete(held)
-    const replay = new Replay(genesis, same)
+    const replay = new Replay(genesis, same, waiting.size + same.length === all.length ? reads : [])
     for (const held of same.toSorted((a, b) => a.height - b.height)) {
       const problem = replay.goOn(held.height) ?? (await replay.compare(held))
       if (problem === null) continue
@@ -86,11 +88,15 @@ class Replay {
   readonly #held: readonly Held[]
   readonly #state: Map<string, Uint8Array>
   readonly #heights: Map<string, number>
+  readonly #reads: ReadonlyMap<number, readonly Read[]>
+  /** Signer and nonce → validUntil. */
+  readonly #used = new Map<string, number>()
   #height = 0
   #root: Uint8Array | undefined
 
-  /** `held`: ledgers of one chain, together with all of its bodies. */
-  constructor(genesis: Genesis, held: readonly Held[]) {
+  /** `held`: ledgers of one chain, together with all of its bodies; `reads`: what was read of it. */
+  constructor(genesis: Genesis, held: readonly Held[], reads: readonly Read[]) {
+    this.#reads = Map.groupBy(reads, ({ height }) => height)
     this.#genesis = genesis
     this.#chainId = chainIdOf(genesis)
     this.#held = held
@@ -138,11 +144,20 @@ class Replay {
       const signed = readTransaction(bytes, this.#chainId)
       if (typeof signed === 'string' || execution.apply(signed) !== null)
         return `block ${height} holds what cannot be applied`
+      const { nonce, validUntil } = signed.transaction
+      const name = `${toHex(signed.signer)} ${toHex(nonce)}`
+      if ((this.#used.get(name) ?? 0) >= header.time) return `block ${height} holds a transaction that counted before`
+      this.#used.set(name, validUntil)
     }
     for (const [key, value] of execution.state.changes()) {
       this.#heights.set(key, height)
       if (value === null) state.delete(key)
       else state.set(key, value)
+    }
+    for (const { key, value, by } of this.#reads.get(height) ?? []) {
+      const own = execution.state.changes().get(key)
+      if (own === undefined || own === null || !equalBytes(own, value))
+        return `${by} showed a value of ${key} that block ${height} did not write`
     }
     const next = readEra({ get: (key) => state.get(key) })
     if (next.era > era !== (header.nextMemberSetHash !== null))

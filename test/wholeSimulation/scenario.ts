@@ -126,7 +126,7 @@ export function scenarioOf(seed: number): Scenario {
       if (random.chance(0.8)) liars.set(member, random.pick(LIES))
   const rough = kind === 'asynchronous' || kind === 'lying'
   const isQuiet = random.chance(0.35)
-  const faultyMs = isQuiet ? random.pick([120_000, 300_000, 900_000]) : random.pick([8_000, 15_000, 30_000])
+  const faultyMs = isQuiet ? random.pick([300_000, 900_000, 1_800_000]) : random.pick([8_000, 15_000, 30_000])
   if (isQuiet) parameters = { ...parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
   const candidates = random.pick([0, 0, 1, 2])
   const changes = random.chance(0.65) ? random.pick([1, 3, 6]) : 0
@@ -206,7 +206,8 @@ function faultsOf(random: Random, plan: Plan): Fault[] {
   if ([...liars.values()].includes('twins')) kinds.push('audience', 'audience')
   const faults: Fault[] = changesOf(random, plan)
   if (kinds.length === 0) return faults
-  const gapMs = random.pick([300, 1000, 4000]) * (plan.isQuiet ? 20 : 1)
+  // A consortium that is struck all the time changes nothing.
+  const gapMs = random.pick(plan.changes > 0 ? [1000, 4000, 8000] : [300, 1000, 4000]) * (plan.isQuiet ? 20 : 1)
   for (let at = random.below(2 * gapMs); at < faultyMs && faults.length < 60; at += 1 + random.below(2 * gapMs))
     faults.push(faultOf(random, random.pick(kinds), at, plan))
   return faults.sort((a, b) => a.at - b.at)
@@ -217,7 +218,7 @@ function changesOf(random: Random, { n, changes, candidates, faultyMs }: Plan): 
   const faults: Fault[] = []
   for (let i = 0; i < changes; i++) {
     const worst = random.pick([null, null, 'crash', 'cut', 'power', 'stall'] as const)
-    const at = random.below(Math.floor(faultyMs * 0.7))
+    const at = random.below(Math.floor(faultyMs * 0.6))
     faults.push({ at, kind: 'change', member: random.below(n), change: random.pick(kinds), worst })
   }
   // Somebody sleeps through some of it.

@@ -122,12 +122,10 @@ export class World {
         pool,
       }
       const watch = {
-        committed: (machine: Machine, blocks: Parameters<Checker['committed']>[1]) => {
-          if (!machine.options.lies) this.checker.committed(machine, blocks)
-        },
-        opened: (machine: Machine, node: Parameters<Checker['opened']>[1]) => {
-          if (!machine.options.lies) this.checker.opened(machine, node)
-        },
+        committed: (machine: Machine, blocks: Parameters<Checker['committed']>[1]) =>
+          machine.options.lies ? undefined : this.checker.committed(machine, blocks),
+        opened: (machine: Machine, node: Parameters<Checker['opened']>[1]) =>
+          machine.options.lies ? undefined : this.checker.opened(machine, node),
         sent: (machine: Machine, frame: Outgoing) => {
           if (this.#worst !== null && frame.channel === 'push' && isClosing(frame.bytes)) this.#strikeAtWorst(machine)
           if (!machine.options.lies) this.checker.sent(machine, frame)
@@ -466,7 +464,9 @@ export class World {
     }
     await schedule.run(schedule.now + 10_000, () => stopped === running.length)
     if (stopped !== running.length) checker.violation(`only ${stopped} of ${running.length} members stopped in 10 s`)
-    await checkLedgers(this.genesis, this.honest, (text) => checker.violation(text))
+    // With liars and without timing a block that is not assured may have been shown and be gone.
+    const reads = this.scenario.kind === 'lying' ? [] : [...clients.reads.values()]
+    await checkLedgers(this.genesis, this.honest, reads, (text) => checker.violation(text))
   }
 }
 
@@ -482,7 +482,7 @@ function isClosing(bytes: Uint8Array): boolean {
   }
 }
 
-function genesisOf({ n, parameters, lights: _lights }: Scenario): Genesis {
+function genesisOf({ n, parameters }: Scenario): Genesis {
   return {
     format: 1,
     network: 'simulated',
