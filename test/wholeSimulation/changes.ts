@@ -134,7 +134,7 @@ export class Changes {
     const members = this.members(set).filter(({ service }) => service !== undefined)
     if (newest?.node !== undefined && members.length > 0) {
       const state = { get: (key: string) => newest.node?.executor.reads.state(key)?.value }
-      const open = now === undefined ? undefined : readProposal(state, toHex(now.id))
+      const open = now && newest.disk.unfailing(() => readProposal(state, toHex((now as Transaction).id)))
       if (open !== undefined) {
         for (const machine of members)
           if (!open.approvals.includes(machine.publicKey) && random.chance(0.7))

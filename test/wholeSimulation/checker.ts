@@ -69,7 +69,14 @@ export class Checker {
     if (head.height < before) this.violation(`${machine.place} opened at ${head.height}, ${before} was durable`)
     // What was made and not acknowledged before a crash counts as well.
     this.#durable.set(machine, head.height)
-    if (head.height > 0) this.#at(machine, head.height, toHex(head.hash), reads.certificate(head.height))
+    const { height } = head
+    if (height > 0)
+      this.#at(
+        machine,
+        height,
+        toHex(head.hash),
+        machine.disk.unfailing(() => reads.certificate(height)),
+      )
   }
 
   /** Whether another honest member has written all that `machine` has: else what it loses is gone. */
@@ -91,7 +98,8 @@ export class Checker {
       if (height > durable + 1) this.violation(`${machine.place} commits ${height} after ${durable}`)
       this.#durable.set(machine, Math.max(height, durable))
       if (!this.chain.has(height)) this.transactions += transactions.length
-      const certificate = certified ? machine.node?.executor.reads.certificate(height) : undefined
+      const { disk, node } = machine
+      const certificate = certified ? disk.unfailing(() => node?.executor.reads.certificate(height)) : undefined
       this.#at(machine, height, toHex(sealed.hash), certificate)
       this.heightMax = Math.max(this.heightMax, height)
       this.#toldTime.set(machine, sealed.header.time)
@@ -101,7 +109,8 @@ export class Checker {
   /** The block at a height, with the certificate that is shown for it. */
   #at(machine: Machine, height: number, hash: string, certificate: Uint8Array | undefined): void {
     this.#schedule.note(`${machine.place} commits ${height} ${hash}`)
-    const assurance = certificate === undefined ? null : this.#assurance(machine, height, certificate)
+    const assurance =
+      certificate === undefined ? null : machine.disk.unfailing(() => this.#assurance(machine, height, certificate))
     const first = this.chain.get(height)
     if (first === undefined) {
       this.chain.set(height, { hash, by: machine.place, assurance })
