@@ -82,11 +82,12 @@ export class Member implements End {
     // The ledger decides which era it is; before it has begun in the record, nothing was signed in it.
     const number = this.world.scenario.theme === 'closing' ? latest : (this.record?.era ?? latest)
     const spec = this.specs.get(number) as EraSpec
+    const certificate = spec.certificate === null ? {} : { certificate: spec.certificate }
     const beginning: Beginning = this.recordLost
-      ? { kind: 'recover' }
+      ? { kind: 'recover', ...certificate }
       : this.record?.era === number
         ? { kind: 'restart', record: this.record }
-        : { kind: 'fresh', ...(spec.certificate === null ? {} : { certificate: spec.certificate }) }
+        : { kind: 'fresh', ...certificate }
     this.#startCore(spec, beginning)
   }
 

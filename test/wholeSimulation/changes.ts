@@ -9,7 +9,7 @@ import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { setAfter } from '../../protocol/kinds/governance/change.ts'
 import { type Change, consentBytes, readProposal } from '../../protocol/kinds/governance/record.ts'
 import { KINDS } from '../../protocol/kinds/table.ts'
-import { type MemberSet, type ParameterChanges, quorumSizes } from '../../protocol/members.ts'
+import { type MemberSet, PARAMETER_NAMES, type ParameterChanges, quorumSizes } from '../../protocol/members.ts'
 import { sign } from '../../protocol/signature.ts'
 import { signTransaction, type Transaction } from '../../protocol/transaction.ts'
 import { secretKey } from '../protocol/kinds/consortium.ts'
@@ -204,10 +204,7 @@ export class Changes {
     const { random } = this.#world
     const { deltaMs, percent, termBlocks } = parameters
     const others = [1, 3, 10, 50].filter((blocks) => blocks !== termBlocks)
-    const none: ParameterChanges = {
-      ...{ percent: null, deltaMs: null, termBlocks: null, heartbeatMs: null, bodyAllowanceMs: null },
-      ...{ timeoutDoublingsMax: null, inclusionTimeoutMs: null, clockDriftMs: null },
-    }
+    const none = Object.fromEntries(PARAMETER_NAMES.map((name) => [name, null])) as ParameterChanges
     const kind = random.below(4)
     if (kind === 0 && deltaMs < 1000)
       // Downwards Δ would no longer bound the weather of this run.

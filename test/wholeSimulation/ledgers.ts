@@ -83,7 +83,6 @@ const problemsOf = (genesis: Genesis, store: KeyValueStore): Promise<string[]> =
 
 /** The naive machine: a map, and the blocks one after the other. */
 class Replay {
-  readonly #genesis: Genesis
   readonly #chainId: Uint8Array
   readonly #held: readonly Held[]
   readonly #state: Map<string, Uint8Array>
@@ -97,7 +96,6 @@ class Replay {
   /** `held`: ledgers of one chain, together with all of its bodies; `reads`: what was read of it. */
   constructor(genesis: Genesis, held: readonly Held[], reads: readonly Read[]) {
     this.#reads = Map.groupBy(reads, ({ height }) => height)
-    this.#genesis = genesis
     this.#chainId = chainIdOf(genesis)
     this.#held = held
     this.#state = new Map(genesisEntries(genesis))
@@ -130,7 +128,7 @@ class Replay {
         chainId: this.#chainId,
         era,
         memberSet,
-        trust: this.#genesis.trust,
+
         members: memberIndex(memberSet),
         height,
       },
@@ -149,6 +147,7 @@ class Replay {
       if ((this.#used.get(name) ?? 0) >= header.time) return `block ${height} holds a transaction that counted before`
       this.#used.set(name, validUntil)
     }
+    execution.end()
     for (const [key, value] of execution.state.changes()) {
       this.#heights.set(key, height)
       if (value === null) state.delete(key)

@@ -3,7 +3,6 @@
  * the scenario; two runs of one have one trace.
  */
 
-import { DEFAULT_TRUST } from '../../config/genesisFile.ts'
 import { decodeHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { decodeFrame } from '../../protocol/consensus/wire.ts'
@@ -43,7 +42,6 @@ export type Outcome = {
 
 /** Number of the first API key, as keys of test/protocol/kinds/consortium.ts are numbered. */
 const API_KEY = 101
-/** Between two looks at the bounds, ms. */
 const LOOK_MS = 500
 
 export class World {
@@ -491,8 +489,8 @@ function genesisOf({ n, parameters }: Scenario): Genesis {
       members: Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(secretKey(i + 1)) })),
       parameters,
     },
-    trust: DEFAULT_TRUST,
     apiKeys: Array.from({ length: n }, (_, i) => [toHex(publicKeyOf(secretKey(API_KEY + i)))]),
+    modules: [],
   }
 }
 
