@@ -69,6 +69,8 @@ export class SimulatedNetwork implements Network {
   readonly #servers: Servers
   readonly #seen = new Set<string>()
   readonly #subscribers = new Map<PublicKeyHex, Subscriber>()
+  /** Questions that wait for an answer: they end with the network. */
+  readonly #asked = new Set<() => void>()
   readonly #cuts: Record<string, number> = {}
   #validating = 0
   #dropped = 0
@@ -118,6 +120,7 @@ export class SimulatedNetwork implements Network {
     for (const link of [...this.#links.values()]) this.unlink(link.other)
     for (const subscriber of this.#subscribers.values()) subscriber.closed()
     this.#subscribers.clear()
+    for (const stopped of [...this.#asked]) stopped()
     this.#wires.leave(this)
   }
 
@@ -309,6 +312,7 @@ export class SimulatedNetwork implements Network {
       const end = (run: () => void): void => {
         if (over) return
         over = true
+        this.#asked.delete(stopped)
         timer.cancel()
         run()
       }
@@ -323,6 +327,8 @@ export class SimulatedNetwork implements Network {
           | 'NETWORK_STOPPED',
       ): void => end(() => reject(new AlthingError(code, `request ${name}`)))
       const timer = this.scope.later(timeoutMs, () => fail('NETWORK_TIMEOUT'))
+      const stopped = (): void => fail('NETWORK_STOPPED')
+      this.#asked.add(stopped)
       if (this.#phase !== 'running') return fail('NETWORK_STOPPED')
       const other = this.#wires.find(peer, this)
       if (other === undefined || this.isPaused(peer) || !this.#wires.isWhole(this.place, other.place)) {
