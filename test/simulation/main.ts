@@ -25,7 +25,7 @@ const { values } = parseArgs({
 const CORE_PART = 1 / 3
 const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
 // A run that is bounded by time looks at other seeds each time; it says which.
-const fromDefault = minutes === undefined ? 1 : 1 + (Math.floor(Date.now() / 1000) % 900_000)
+const fromDefault = minutes === undefined ? 1 : 20_000 + (Math.floor(Date.now() / 1000) % 900_000)
 const first = Number(values.seed ?? values.from ?? fromDefault)
 const count = values.seed !== undefined ? 1 : minutes === undefined ? Number(values.seeds) : Number.MAX_SAFE_INTEGER
 if (

@@ -4,13 +4,13 @@
  */
 import { parseArgs } from 'node:util'
 import { minimise } from './minimise.ts'
-import { describeScenario, type Reduction, reduced, scenarioOf } from './scenario.ts'
+import { ADDITIONS_FROM, describeScenario, type Reduction, reduced, scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '200' },
-    from: { type: 'string', default: '1' },
+    from: { type: 'string', default: `${ADDITIONS_FROM}` },
     minutes: { type: 'string' },
     seed: { type: 'string' },
     trace: { type: 'boolean' },

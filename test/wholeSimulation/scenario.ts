@@ -104,6 +104,37 @@ export type Reduction = {
   readonly calm?: boolean
 }
 
+/** Seeds below are as they were before there were changes of members and what came with them, so that those that found something stay. */
+export const ADDITIONS_FROM = 12_000
+
+type Additions = Pick<Scenario, 'isQuiet' | 'candidates' | 'growth'> & {
+  readonly changes: number
+  readonly quietMs: number
+  /** Between two faults, on average; null: as elsewhere. */
+  readonly gapMs: number | null
+}
+
+function additionsOf(seed: number): Additions {
+  if (seed < ADDITIONS_FROM) return { isQuiet: false, candidates: 0, growth: null, changes: 0, quietMs: 0, gapMs: null }
+  const random = seededRandom(seed ^ 0xadd5)
+  const changes = random.chance(0.65) ? random.pick([1, 3, 6]) : 0
+  return {
+    isQuiet: random.chance(0.35),
+    quietMs: random.pick([300_000, 900_000, 1_800_000]),
+    candidates: random.pick([0, 0, 1, 2]),
+    changes,
+    // A consortium that is struck all the time changes nothing.
+    gapMs: changes > 0 ? random.pick([1000, 4000, 8000]) : null,
+    growth: random.chance(0.4)
+      ? {
+          keepBlocks: random.pick([10, 40]),
+          snapshotBlocks: random.pick([0, 5, 20]),
+          joinGainMin: random.pick([3, 10]),
+        }
+      : null,
+  }
+}
+
 /** The scenario of `seed`. */
 export function scenarioOf(seed: number): Scenario {
   const random = seededRandom(seed ^ 0x77401e)
@@ -127,14 +158,10 @@ export function scenarioOf(seed: number): Scenario {
     for (const member of random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, f))
       if (random.chance(0.8)) liars.set(member, random.pick(LIES))
   const rough = kind === 'asynchronous' || kind === 'lying'
-  const isQuiet = random.chance(0.35)
-  const faultyMs = isQuiet ? random.pick([300_000, 900_000, 1_800_000]) : random.pick([8_000, 15_000, 30_000])
+  const busyMs = random.pick([8_000, 15_000, 30_000])
+  const { isQuiet, candidates, changes, growth, gapMs, quietMs } = additionsOf(seed)
+  const faultyMs = isQuiet ? quietMs : busyMs
   if (isQuiet) parameters = { ...parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
-  const candidates = random.pick([0, 0, 1, 2])
-  const changes = random.chance(0.65) ? random.pick([1, 3, 6]) : 0
-  const growth = random.chance(0.4)
-    ? { keepBlocks: random.pick([10, 40]), snapshotBlocks: random.pick([0, 5, 20]), joinGainMin: random.pick([3, 10]) }
-    : null
   return {
     seed,
     kind,
@@ -146,7 +173,7 @@ export function scenarioOf(seed: number): Scenario {
     candidates,
     growth,
     isQuiet,
-    clientPauseMs: isQuiet ? random.pick([60_000, 240_000]) : random.pick([30, 150, 600]),
+    clientPauseMs: random.pick([30, 150, 600]) * (isQuiet ? 400 : 1),
     weather: rough
       ? {
           smallMsMin: 0.2,
@@ -167,7 +194,19 @@ export function scenarioOf(seed: number): Scenario {
         },
     diskMsMax: random.pick([1, 5, deltaMs / 2, rough ? 5 * deltaMs : deltaMs / 2]),
     drift: Array.from({ length: n }, () => 1 + (random.next() - 0.5) * (isQuiet ? 0.0002 : rough ? 0.02 : 0.0004)),
-    faults: faultsOf(random, { kind, n, f, deltaMs, faultyMs, liars, changes, isQuiet, candidates }),
+    faults: faultsOf(random, {
+      kind,
+      n,
+      f,
+      deltaMs,
+      faultyMs,
+      liars,
+      changes,
+      isQuiet,
+      candidates,
+      gapMs,
+      isFirst: seed < ADDITIONS_FROM,
+    }),
     pool: random.pick([
       { bytesMax: 16_000_000, countMax: 20_000 },
       { bytesMax: 400_000, countMax: 300 },
@@ -180,6 +219,8 @@ type Plan = Pick<Scenario, 'kind' | 'n' | 'faultyMs' | 'liars' | 'isQuiet' | 'ca
   readonly f: number
   readonly deltaMs: number
   readonly changes: number
+  readonly gapMs: number | null
+  readonly isFirst: boolean
 }
 
 const ANYWHERE: readonly FaultKind[] = [
@@ -193,23 +234,26 @@ const ANYWHERE: readonly FaultKind[] = [
   'clockJump',
   'diskFull',
   'flap',
-  'readFails',
-  'rot',
 ]
 /** Which count as lies without timing. */
-const LOST: readonly FaultKind[] = ['diskLost', 'recordLost', 'backup', 'backup', 'restore']
+const LOST: readonly FaultKind[] = ['diskLost', 'recordLost']
+/** What seeds from `ADDITIONS_FROM` on have beside these. */
+const MORE: readonly FaultKind[] = ['readFails', 'rot']
+const MORE_LOST: readonly FaultKind[] = ['backup', 'backup', 'restore']
 const ROUGH: readonly FaultKind[] = ['cut', 'partition', 'partition', 'power']
 
 /** A swarm: each scenario draws which kinds of faults it has at all, and how many. */
 function faultsOf(random: Random, plan: Plan): Fault[] {
   const { kind, faultyMs, liars } = plan
-  let kinds = [...ANYWHERE, ...(kind === 'synchronous' ? LOST : ROUGH)]
+  const isTimely = kind === 'synchronous'
+  const more = plan.isFirst ? [] : [...MORE, ...(isTimely ? MORE_LOST : [])]
+  let kinds = [...ANYWHERE, ...(isTimely ? LOST : ROUGH), ...more]
   kinds = kinds.filter(() => random.chance(0.5))
   if ([...liars.values()].includes('twins')) kinds.push('audience', 'audience')
   const faults: Fault[] = changesOf(random, plan)
   if (kinds.length === 0) return faults
-  // A consortium that is struck all the time changes nothing.
-  const gapMs = random.pick(plan.changes > 0 ? [1000, 4000, 8000] : [300, 1000, 4000]) * (plan.isQuiet ? 20 : 1)
+  const usualMs = random.pick([300, 1000, 4000])
+  const gapMs = (plan.gapMs ?? usualMs) * (plan.isQuiet ? 20 : 1)
   for (let at = random.below(2 * gapMs); at < faultyMs && faults.length < 60; at += 1 + random.below(2 * gapMs))
     faults.push(faultOf(random, random.pick(kinds), at, plan))
   return faults.sort((a, b) => a.at - b.at)
