@@ -4,6 +4,12 @@ import { uptime } from 'node:os'
 
 /** A timer that was started. */
 export type TimerHandle = { cancel(): void }
+/** A watch over this process itself (vigil.ts). */
+export type Vigil = {
+  /** ms since this process was last seen to run, up to a period of the watch while it runs as it should. It runs now. */
+  look(): number
+  stop(): void
+}
 /** Wall clock, a clock that never goes back and counts suspension, and timers. */
 export type Clock = {
   /** ms since 1970-01-01T00:00Z. */
@@ -12,6 +18,8 @@ export type Clock = {
   monotonic(): number
   /** Calls `run` once, `delayMs` (≥ 0) later at the earliest. */
   after(delayMs: number, run: () => void): TimerHandle
+  /** Of a clock that knows when its process did not run: `keepVigil` without a timer. */
+  readonly vigil?: (looked: (gapMs: number) => void) => Vigil
 }
 
 /** Clocks of the system that `monotonicOf` reads; others in tests. Seconds since boot, suspension counted, and ms without it. */

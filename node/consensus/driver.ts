@@ -5,6 +5,7 @@
  */
 import type { SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
+import { isRepeating } from '../../protocol/consensus/delivery.ts'
 import { slotKey } from '../../protocol/consensus/draft.ts'
 import type { Effect, Event, Evidence, Timer } from '../../protocol/consensus/events.ts'
 import { encodeRecord } from '../../protocol/consensus/record.ts'
@@ -13,7 +14,6 @@ import { step } from '../../protocol/consensus/step.ts'
 import type { Block, Certificate, MemberIndex, Proposal, Slot } from '../../protocol/consensus/types.ts'
 import type { Verified, VerifiedParts, Verifier } from '../../protocol/consensus/verify.ts'
 import {
-  acknowledgements,
   decodeFrame,
   encodeLinkFrame,
   encodeMessage,
@@ -24,8 +24,10 @@ import {
 } from '../../protocol/consensus/wire.ts'
 import { leaderOf } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
-import type { Clock, TimerHandle } from '../clock.ts'
+import type { Clock, TimerHandle, Vigil } from '../clock.ts'
 import type { NetworkLog } from '../network/network.ts'
+import { keepVigil } from '../vigil.ts'
+import { Acknowledging } from './acknowledging.ts'
 import { Proposals } from './proposals.ts'
 
 /** What the driver asks of the rest of the node. */
@@ -76,8 +78,6 @@ export type DriverLog = NetworkLog
 
 /** Index of a sender that is no member: what only a certain member may send is refused. */
 const NOBODY = -1
-/** How long an acknowledgement waits for others at most, ms. */
-const ACKNOWLEDGE_MS_MAX = 5
 /** Nonces of echoes that measure; the core counts its own from 1. */
 const MEASURING_NONCE = 2 ** 40
 /** How long an echo of the consensus channel took there and back, ms. */
@@ -115,17 +115,18 @@ export class Driver {
   #measures = 0
   readonly #refused = new Map<Code, number>()
   readonly #listeners = new Set<(state: State) => void>()
-  /** Acknowledgements that have not left yet. */
-  readonly #owed = new Map<MemberIndex, string[]>()
-  #owing = false
+  readonly #acknowledging: Acknowledging
   #steps = 0
   #stalls = 0
   #longestGapMs = 0
-  #lastAwake = 0
+  #vigil: Vigil | undefined
+  /** The repeat timer, held while nothing waits to be repeated. */
+  #resting: (() => void) | undefined
 
   constructor(state: State, deps: DriverDependencies) {
     this.#state = state
     this.#deps = deps
+    this.#acknowledging = new Acknowledging(deps.clock, state.era, deps.links.send)
   }
 
   /** The core's state; a value, never changed. */
@@ -150,30 +151,20 @@ export class Driver {
   }
 
   start(): void {
-    this.#lastAwake = this.#deps.clock.monotonic()
-    this.dispatch({ type: 'start' })
-    this.#tick()
-  }
-
-  /** Keeps `#lastAwake` fresh, so that a gap means that this process did not run (§4.3). */
-  #tick(): void {
-    const handle = this.#deps.clock.after(this.#state.era.deltaMs / 10, () => {
-      this.#timers.delete(handle)
-      this.#noticeStall()
-      if (!this.#stopped) this.#tick()
+    const { clock } = this.#deps
+    this.#vigil = keepVigil(clock, this.#state.era.deltaMs / 10, (gapMs) => {
+      const stalled = this.#stallOf(gapMs)
+      if (stalled !== null) this.dispatch(stalled)
     })
-    this.#timers.add(handle)
+    this.dispatch({ type: 'start' })
   }
 
   /** A stall is told to the core before anything that was due meanwhile, timers included (§4.3). */
-  #noticeStall(): void {
-    const now = this.#deps.clock.monotonic()
-    const stalledMs = now - this.#lastAwake
-    this.#lastAwake = now
-    this.#longestGapMs = Math.max(this.#longestGapMs, stalledMs)
-    if (stalledMs <= this.#state.era.deltaMs / 4) return
+  #stallOf(gapMs = this.#vigil?.look() ?? 0): Event | null {
+    this.#longestGapMs = Math.max(this.#longestGapMs, gapMs)
+    if (gapMs <= this.#state.era.deltaMs / 4) return null
     this.#stalls += 1
-    this.#events.push({ type: 'stalled', stalledMs })
+    return { type: 'stalled', stalledMs: gapMs }
   }
 
   /**
@@ -194,6 +185,8 @@ export class Driver {
   /** Ends all timers; nothing is sent or written from here on. */
   stop(): void {
     this.#stopped = true
+    this.#vigil?.stop()
+    this.#acknowledging.stop()
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
   }
@@ -263,7 +256,8 @@ export class Driver {
   /** Hands an event to the core, after those that came before it. */
   dispatch(event: Event): void {
     if (this.#stopped) return
-    this.#noticeStall()
+    const stalled = this.#stallOf()
+    if (stalled !== null) this.#events.push(stalled)
     this.#events.push(event)
     if (this.#draining) return
     this.#draining = true
@@ -279,7 +273,17 @@ export class Driver {
     } finally {
       this.#draining = false
     }
+    this.#wake()
     for (const listener of this.#listeners) listener(this.#state)
+  }
+
+  /** Starts the repeat timer that is held, unless it would find nothing to repeat and nothing to ask for again. */
+  #wake(): void {
+    const { building, requested } = this.#state
+    const isBuilding = building !== null && this.#underWay.has(buildName(building))
+    if (this.#stopped || (requested.size <= (isBuilding ? 1 : 0) && !isRepeating(this.#state))) return
+    this.#resting?.()
+    this.#resting = undefined
   }
 
   #refuse(code: Code): Code {
@@ -324,7 +328,7 @@ export class Driver {
       case 'send': {
         if (effect.message.kind !== 'proposal') {
           // What is owed to the same member leaves with it.
-          this.#acknowledge(effect.to)
+          this.#acknowledging.now(effect.to)
           return links.send(effect.to, encodeMessage(effect.message))
         }
         if (!this.#proposals.has(effect.message.block.hash))
@@ -339,9 +343,12 @@ export class Driver {
         return links.push(effect.to, frame)
       }
       case 'acknowledge':
-        return this.#acknowledgeSoon(effect.to, effect.keys)
+        return this.#acknowledging.soon(effect.to, effect.keys)
       case 'startTimer':
-        return this.#startTimer(effect.timer, effect.afterMs)
+        // Nothing is repeated while nothing waits: an idle node sleeps.
+        if (effect.timer.kind !== 'repeat') return this.#startTimer(effect.timer, effect.afterMs)
+        this.#resting = () => this.#startTimer(effect.timer, effect.afterMs)
+        return
       case 'echo':
         for (const to of effect.to) links.send(to, encodeLinkFrame({ kind: 'echo', era, nonce: effect.nonce }))
         return
@@ -362,9 +369,8 @@ export class Driver {
         const { view, seq } = effect
         const cancelled = (): boolean =>
           this.#stopped || this.#state.building?.view !== view || this.#state.building.seq !== seq
-        const name = `build/${view}/${seq}/${effect.parent}`
         return this.#request(
-          name,
+          buildName(effect),
           () => blocks.build(effect.parent, effect.height, cancelled),
           (built) => {
             if (built === null) return
@@ -411,29 +417,6 @@ export class Driver {
     }
   }
 
-  /** Acknowledgements wait a moment for each other and for what else goes to the same member; far less than the sender waits to repeat. */
-  #acknowledgeSoon(to: MemberIndex, keys: readonly string[]): void {
-    const waiting = this.#owed.get(to)
-    if (waiting !== undefined) waiting.push(...keys)
-    else this.#owed.set(to, [...keys])
-    if (this.#owing) return
-    this.#owing = true
-    const afterMs = Math.min(ACKNOWLEDGE_MS_MAX, this.#state.era.deltaMs / 50)
-    const handle = this.#deps.clock.after(afterMs, () => {
-      this.#timers.delete(handle)
-      this.#owing = false
-      for (const member of [...this.#owed.keys()]) this.#acknowledge(member)
-    })
-    this.#timers.add(handle)
-  }
-
-  #acknowledge(to: MemberIndex): void {
-    const keys = this.#owed.get(to)
-    if (keys === undefined || this.#stopped) return
-    this.#owed.delete(to)
-    for (const frame of acknowledgements(this.#state.era.era, keys)) this.#deps.links.send(to, frame)
-  }
-
   /** What comes of a duty is an event like any other; what it throws stops the node. */
   #answer<T>(duty: Promise<T>, then: (value: T) => void): void {
     duty
@@ -450,7 +433,10 @@ export class Driver {
     if (this.#underWay.has(name)) return
     this.#underWay.add(name)
     this.#answer(
-      ask().finally(() => this.#underWay.delete(name)),
+      ask().finally(() => {
+        this.#underWay.delete(name)
+        this.#wake()
+      }),
       then,
     )
   }
@@ -463,6 +449,10 @@ export class Driver {
     this.#timers.add(handle)
   }
 }
+
+/** Name of a request for a block. */
+const buildName = ({ view, seq, parent }: { view: number; seq: number; parent: string }): string =>
+  `build/${view}/${seq}/${parent}`
 
 /** Name of the frame of a proposal. */
 const nameOf = ({ view, seq, block }: Proposal): string => slotKey({ view, seq, hash: block.hash })

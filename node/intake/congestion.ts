@@ -4,7 +4,8 @@
  * again, and what was taken in goes on.
  * Invariant: little work is never refused, however late the loop is: below `waitingMin` waiting transactions nothing is.
  */
-import type { Clock, TimerHandle } from '../clock.ts'
+import type { Clock, Vigil } from '../clock.ts'
+import { keepVigil } from '../vigil.ts'
 
 /** Bounds of one node. */
 export type CongestionOptions = {
@@ -23,7 +24,7 @@ export class Congestion {
   readonly #options: CongestionOptions
   readonly #clock: Clock
   readonly #waiting: () => number
-  #timer: TimerHandle | undefined
+  readonly #vigil: Vigil
   #lateUntil = Number.NEGATIVE_INFINITY
 
   /** `waiting`: transactions that wait for a block. */
@@ -31,7 +32,9 @@ export class Congestion {
     this.#options = options
     this.#clock = clock
     this.#waiting = waiting
-    this.#look()
+    this.#vigil = keepVigil(clock, LOOK_MS, (gapMs) => {
+      if (gapMs - LOOK_MS > options.lagMsMax) this.#lateUntil = clock.monotonic() + REMEMBERED_MS
+    })
   }
 
   /** Whether submitters are to be pushed back now. */
@@ -40,15 +43,6 @@ export class Congestion {
   }
 
   stop(): void {
-    this.#timer?.cancel()
-  }
-
-  #look(): void {
-    const dueAt = this.#clock.monotonic() + LOOK_MS
-    this.#timer = this.#clock.after(LOOK_MS, () => {
-      const now = this.#clock.monotonic()
-      if (now - dueAt > this.#options.lagMsMax) this.#lateUntil = now + REMEMBERED_MS
-      this.#look()
-    })
+    this.#vigil.stop()
   }
 }

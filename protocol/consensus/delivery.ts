@@ -110,6 +110,13 @@ export function acknowledged(d: Draft, member: MemberIndex, run: string, keys: r
   return true
 }
 
+/** Whether something that was kept waits for a member that could hear it: while nothing does, nothing is repeated. */
+export function isRepeating(s: Pick<State, 'kept' | 'links'>): boolean {
+  for (const { waiting } of s.kept.values())
+    for (const member of waiting.keys()) if (isConnected(s, member)) return true
+  return false
+}
+
 /** The repeat timer ticked: everything that left more than a tick ago leaves again. */
 export function repeat(d: Draft): void {
   d.s.tick += 1

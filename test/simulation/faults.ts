@@ -1,4 +1,5 @@
 /** Faults of honest members and of the network, by the theme of a scenario: when processes crash or stall, links break, and the world is divided. */
+import { quorumSizes } from '../../protocol/members.ts'
 import type { Member } from './member.ts'
 import { DELTA_MS, type Theme } from './scenario.ts'
 import type { World } from './world.ts'
@@ -15,10 +16,13 @@ const CRASH_CHANCE: Readonly<Record<Theme, number>> = {
   power: 0.004,
   blackout: 0.004,
   islands: 0.004,
+  closing: 0.004,
 }
 
 export class Faults {
   readonly #world: World
+  /** Faults that struck, by kind. */
+  readonly injected = new Map<string, number>()
 
   /** With lost records only this one crashes: what it forgot must be known to members that were up (README.md of protocol/consensus, "Recover"). */
   readonly #victim: number
@@ -26,6 +30,11 @@ export class Faults {
   constructor(world: World) {
     this.#world = world
     this.#victim = world.random.pick(world.honest).organisation
+  }
+
+  /** Counts one. */
+  count(kind: string): void {
+    this.injected.set(kind, (this.injected.get(kind) ?? 0) + 1)
   }
 
   /** Whether a member may crash or stall in this run. */
@@ -37,6 +46,7 @@ export class Faults {
   plan(): void {
     const { queue, random, scenario } = this.#world
     if (scenario.kind === 'steady') return
+    if (scenario.theme === 'closing') this.#sleep()
     for (let t = 20 + random.below(200); t < scenario.faultyMs; t += this.#gapMs()) queue.at(t, () => this.#strike())
   }
 
@@ -67,13 +77,63 @@ export class Faults {
         return this.#newAudiences()
       case 'director':
       case 'disks':
+      case 'closing':
         return random.chance(0.1) ? this.#stall(member) : undefined
     }
+  }
+
+  /** Somebody sleeps from early on until all is healed, or for some eras. */
+  #sleep(): void {
+    const { queue, random, scenario, honest, network } = this.#world
+    // Together with the liars there must be enough left to go on: else nobody gets anywhere.
+    const sleepers = honest.filter(({ organisation }) =>
+      scenario.eras.every(({ members }) => {
+        const absent = [...scenario.liars, organisation].filter((one) => members.includes(one)).length
+        return absent <= members.length - quorumSizes(members.length, 51).q
+      }),
+    )
+    if (sleepers.length === 0 || random.chance(0.2)) return
+    const sleeper = random.pick(sleepers)
+    queue.at(random.next() * 400, () => {
+      if (network.healed) return
+      this.count('sleeps through eras')
+      this.#world.crash(sleeper, random.chance(0.5) ? scenario.faultyMs : 3_000)
+    })
+  }
+
+  /** A block that ends an era was built by `leader`: about when it is voted on, its leader is gone, or everybody, or the members that leave hear nothing. */
+  closing(leader: Member, era: number): void {
+    const { queue, random, scenario, network } = this.#world
+    if (scenario.theme !== 'closing' || network.healed || random.chance(0.2)) return
+    queue.at(random.next() * 4 * DELTA_MS, () => {
+      if (network.healed) return
+      this.count('struck at the closing block')
+      const isTimed = scenario.kind === 'synchronous'
+      switch (random.below(isTimed ? 3 : 5)) {
+        case 0:
+          return this.#world.crash(leader, 3 * DELTA_MS + random.next() * 1500)
+        case 1:
+          return leader.stall(random.next() * (isTimed ? 3.5 : 20) * DELTA_MS)
+        case 2: {
+          // Whoever leaves ends before it hears of it, and comes back when nobody of its era is left.
+          const next = scenario.eras[era + 1]?.members ?? []
+          for (const member of this.#world.running)
+            if (!next.includes(member.organisation) && scenario.eras[era]?.members.includes(member.organisation))
+              this.#world.crash(member, 1_500 + random.next() * 3_000)
+          return
+        }
+        case 3:
+          return this.#power()
+        default:
+          return this.#divide()
+      }
+    })
   }
 
   /** In synchronous runs only noticed stalls, of more than Δ/4, exceed what Δ allows for. */
   #stall(member: Member): void {
     const { random, scenario } = this.#world
+    this.count('stall')
     const longest = scenario.kind === 'synchronous' ? 3.5 * DELTA_MS : 20 * DELTA_MS
     member.stall(random.chance(0.6) ? 0.25 * DELTA_MS + random.next() * DELTA_MS : random.next() * longest)
   }
@@ -85,6 +145,7 @@ export class Faults {
     const key = [a.name, b.name].sort().join()
     if ((this.#flapped.get(key) ?? -1e9) > queue.now - 1.2 * DELTA_MS) return
     this.#flapped.set(key, queue.now)
+    this.count('flap')
     network.cut(a, b)
     this.#relink(a, b, false)
     queue.at(random.next() * 0.1 * DELTA_MS, () => {
@@ -106,11 +167,13 @@ export class Faults {
 
   /** Everyone crashes, when something has just been signed or at any time. */
   #power(): void {
+    this.count('power')
     for (const member of [...this.#world.running]) this.#world.crash(member, 1 + this.#world.random.next() * 300)
   }
 
   #blackout(): void {
     const { network, queue, random } = this.#world
+    this.count('blackout')
     network.blackout = true
     queue.at(random.next() * 15 * DELTA_MS, () => {
       network.blackout = false
@@ -119,6 +182,7 @@ export class Faults {
 
   #divide(): void {
     const { network, honest, random, queue } = this.#world
+    this.count('partition')
     if (network.partition !== null) network.partition = null
     else {
       const alone = random.chance(0.5)
@@ -152,13 +216,16 @@ export class Faults {
   crashAtWrite(member: Member): 'before' | 'durable' | 'released' | null {
     const { random, scenario } = this.#world
     if (scenario.kind === 'steady' || this.spares(member) || !random.chance(CRASH_CHANCE[scenario.theme])) return null
+    this.count('crash at a write')
     return random.pick(['before', 'durable', 'durable', 'released'] as const)
   }
 
   /** How long a process stalls while the write that it begins now is under way. */
   stallAtWriteMs(): number {
     const { random, scenario } = this.#world
-    return scenario.theme === 'stalls' && random.chance(0.04) ? (0.3 + random.next() * 3.2) * DELTA_MS : 0
+    if (scenario.theme !== 'stalls' || !random.chance(0.04)) return 0
+    this.count('stall at a write')
+    return (0.3 + random.next() * 3.2) * DELTA_MS
   }
 
   /** A process has crashed: its record may be lost, which no row of §7 without timing allows for. */
@@ -172,6 +239,7 @@ export class Faults {
     )
     if (isRecovering || !random.chance(0.5)) return
     this.#world.checker.recordsLost = true
+    this.count('record lost')
     member.record = null
     member.recordLost = true
   }

@@ -33,6 +33,8 @@ export class Member implements End {
   /** On disk. */
   record: SigningRecord | null = null
   recordLost = false
+  /** Its shell fetches blocks. */
+  isFetching = false
   /** An adversary's wish. */
   crashAtNextWrite: 'before' | 'durable' | 'released' | null = null
   stallAtNextWriteMs = 0
@@ -77,12 +79,13 @@ export class Member implements End {
     if (!this.specs.has(first.number)) this.specs.set(first.number, first)
     this.#valid.add(first.first.hash)
     const latest = Math.max(...this.specs.keys())
-    const number = this.record?.era ?? latest
+    // The ledger decides which era it is; before it has begun in the record, nothing was signed in it.
+    const number = this.world.scenario.theme === 'closing' ? latest : (this.record?.era ?? latest)
     const spec = this.specs.get(number) as EraSpec
     const certificate = spec.certificate === null ? {} : { certificate: spec.certificate }
     const beginning: Beginning = this.recordLost
       ? { kind: 'recover', ...certificate }
-      : this.record !== null
+      : this.record?.era === number
         ? { kind: 'restart', record: this.record }
         : { kind: 'fresh', ...certificate }
     this.#startCore(spec, beginning)
@@ -254,6 +257,8 @@ export class Member implements End {
     world.queue.at(ms, () => {
       if (!this.alive || this.run !== run) return
       if (crash === 'before') return world.crash(this)
+      // The record never goes back to an era that is over, as with the gate of the node.
+      if ((this.record?.era ?? 0) > record.era) return
       this.record = record
       this.recordLost = false
       if (crash === 'durable') return world.crash(this)
@@ -358,6 +363,27 @@ export class Member implements End {
       if (!core.spec.plan.members.includes(organisation)) this.world.tellEra(this, { organisation }, core.spec.number)
   }
 
+  /** Takes over the blocks of `other`, to the era that they lead to. */
+  passOver(other: Member): void {
+    for (const [height, hash] of other.chain) {
+      this.chain.set(height, hash)
+      this.#nowKnown(hash)
+    }
+    for (const [number, spec] of other.specs) {
+      if (this.specs.has(number)) continue
+      this.specs.set(number, spec)
+      this.#nowKnown(spec.first.hash)
+    }
+    if (other.head !== null && other.head.certificate.height > (this.head?.certificate.height ?? 0))
+      this.head = other.head
+    const spec = this.specs.get(Math.max(...this.specs.keys())) as EraSpec
+    this.world.trace(`${this.name} passes over to era ${spec.number}`)
+    this.world.eraStarted(this, spec)
+    // A core that is passed over has nothing to show, and writes no record any more.
+    this.cores = []
+    this.#startCore(spec, { kind: 'fresh', ...(spec.certificate === null ? {} : { certificate: spec.certificate }) })
+  }
+
   /** A link to another process opened or closed. */
   linked(other: End & { readonly runName: string }, up: boolean): void {
     for (const core of this.cores) {
@@ -385,7 +411,7 @@ export class Member implements End {
   /** The first proposal of the next era carries the CC that ended this one (§5.5); other messages of it make the shell ask for it. */
   #learnEra(from: End, message: Message): void {
     const own = this.core as Core
-    if (message.era !== own.spec.number + 1) return
+    if (message.era !== own.spec.number + 1) return this.world.fetchBlocks(this)
     const shown =
       message.kind === 'proposal' && message.justification?.reason.kind === 'start'
         ? message.justification.reason.certificate

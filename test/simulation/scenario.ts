@@ -18,7 +18,8 @@ export const KINDS: readonly Kind[] = ['synchronous', 'steady', 'asynchronous', 
  * What liars, network, disks and processes concentrate on. `director`: liars follow director.ts; `twins`: liars are two copies each of the honest
  * core with chosen audiences; `crashes`: honest members crash at their writes; `stalls`: they stall; `disks`: writes are slow; `flaps`: links
  * break for a moment; `records`: records are lost; `power`: everyone crashes at once; `blackout`: all links drop everything for a while;
- * `islands`: partitions. In all but `twins` liars, if there are any, follow the director.
+ * `islands`: partitions; `closing` (seeds from `CLOSING_FROM` on): several short eras, a member that sleeps through some of them, and trouble for the
+ * leader whenever a block that ends an era is proposed. In all but `twins` liars, if there are any, follow the director.
  */
 export type Theme =
   | 'director'
@@ -31,6 +32,10 @@ export type Theme =
   | 'power'
   | 'blackout'
   | 'islands'
+  | 'closing'
+
+/** Seeds from here on are about the ends of eras; those below are what they were before there was this theme. */
+export const CLOSING_FROM = 1_000_000
 
 /** Faults of the shell around the core, for mutants that are not one of its rules (agreement.md §9, 10). */
 export type Flaws = {
@@ -93,6 +98,7 @@ export type Focus = {
 /** The scenario that a seed stands for, in a search that may be narrowed. */
 export function scenarioOf(seed: number, focus: Focus = {}): Scenario {
   const random = seededRandom(seed ^ 0x5eed)
+  if (seed >= CLOSING_FROM) return closing(scenarioOf(seed - CLOSING_FROM, CLOSING), seed, random)
   const kind = random.pick(
     focus.kinds ?? (['synchronous', 'synchronous', 'synchronous', 'steady', 'asynchronous', 'lying'] as const),
   )
@@ -116,6 +122,26 @@ export function scenarioOf(seed: number, focus: Focus = {}): Scenario {
     liarsAcknowledge: random.chance(0.8),
     liarsAfter: random.pick(['silent', 'lying'] as const),
   }
+}
+
+const CLOSING: Focus = {
+  kinds: ['synchronous', 'asynchronous'],
+  sizes: [
+    [4, 4, 4, 4, 4],
+    [5, 4, 5, 4],
+    [7, 5, 4, 7],
+    [3, 4, 5, 4],
+    [6, 5, 5, 3],
+    [4, 5, 3, 5],
+  ],
+}
+
+/** Eras of a few blocks each. A member sleeps, so that there is one liar less where there are two. */
+function closing(scenario: Scenario, seed: number, random: Random): Scenario {
+  const eras = scenario.eras.map((era) => ({ ...era, blocks: 1 + random.below(3), percent: 51 }))
+  const spare = Math.min(...eras.map(({ members }) => quorumSizes(members.length, 51).f))
+  const liars = scenario.liars.slice(0, Math.max(0, spare - 1) + (random.chance(0.5) ? 1 : 0))
+  return { ...scenario, seed, theme: 'closing', eras, liars, faultyMs: scenario.faultyMs + 4_000 }
 }
 
 const ONE_ERA: readonly (readonly number[])[] = [[3], [3], [5], [5], [5], [5], [7], [7], [4], [6], [2], [1]]

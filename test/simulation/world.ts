@@ -74,6 +74,11 @@ export class World {
     return this.honest.filter(({ alive }) => alive)
   }
 
+  /** Faults that struck, by kind. */
+  get injected(): ReadonlyMap<string, number> {
+    return this.#faults.injected
+  }
+
   /** Runs both phases; returns the violations found. */
   run(): readonly string[] {
     const { faultyMs, healedMs } = this.scenario
@@ -86,7 +91,7 @@ export class World {
       if (!this.network.healed) continue
       if (target === Number.POSITIVE_INFINITY)
         target = PROGRESS_BLOCKS + this.#heights().reduce((a, b) => Math.max(a, b), 0)
-      if (this.#heights().every((height) => height >= target)) break
+      if (this.#heights().every((height) => height >= target) && this.#stragglers().length === 0) break
     }
     if (this.checker.violations.length === 0) this.#checkProgress(target)
     return this.checker.finish()
@@ -101,12 +106,22 @@ export class World {
       .map(({ core }) => (core === undefined ? 0 : (core.state.highest?.height ?? core.spec.first.height)))
   }
 
+  /** Honest members of an era that is over who have not heard so, where that is asked for. */
+  #stragglers(): Member[] {
+    if (this.scenario.theme !== 'closing') return []
+    const latest = Math.max(0, ...this.honest.map(({ core }) => core?.spec.number ?? 0))
+    return this.honest.filter(({ core, organisation }) => {
+      const { number, plan } = core?.spec ?? {}
+      return number !== undefined && number < latest && plan?.members.includes(organisation) === true
+    })
+  }
+
   #checkProgress(target: number): void {
     if (this.scenario.kind === 'lying' && !this.#mustProgress()) return
     // A member that lost its record counts as one of the f, for progress.
     if (this.checker.recordsLost && this.liars.size > 0) return
     const heights = this.#heights()
-    if (heights.every((height) => height >= target)) return
+    if (heights.every((height) => height >= target) && this.#stragglers().length === 0) return
     const where = this.honest.map(
       ({ name, core }) =>
         `${name}: ${core?.spec.number}:${core?.state.view} ${core?.state.phase} ${core?.state.highest?.height ?? 0}`,
@@ -155,6 +170,7 @@ export class World {
   /** Starts a run of a process and opens its links. */
   startProcess(member: Member): void {
     member.start(this.firstEra)
+    if (this.scenario.theme === 'closing' && !member.lying && this.random.chance(0.5)) this.#passErasOver(member)
     for (const other of this.processes)
       if (
         other.organisation !== member.organisation &&
@@ -166,10 +182,32 @@ export class World {
     if (!member.lying && member.run > 1) this.director?.restarted(member)
   }
 
+  /** Its shell fetches the blocks of others, and goes on in the era that they lead to: those between have no core here (§5.5). */
+  fetchBlocks(member: Member): void {
+    if (this.scenario.theme !== 'closing' || member.lying || member.isFetching) return
+    member.isFetching = true
+    const { run } = member
+    this.queue.at(this.network.bulkMs(), () => {
+      member.isFetching = false
+      member.hand(run, 'local', () => this.#passErasOver(member))
+    })
+  }
+
+  #passErasOver(member: Member): void {
+    const known = (other: Member): number => Math.max(...other.specs.keys())
+    const ahead = this.running.filter(
+      (other) => known(other) > known(member) && this.network.passes(other.organisation, member.organisation),
+    )
+    if (ahead.length === 0) return
+    this.#faults.count('eras passed over')
+    member.passOver(this.random.pick(ahead))
+  }
+
   /** A process ends; it starts again later. */
   crash(member: Member, afterMs = 5 + this.random.next() * (this.random.chance(0.5) ? 50 : 1500)): void {
     if (!member.alive) return
     this.trace(`${member.name} crashes`)
+    this.#faults.count('crash')
     member.crash()
     this.#faults.crashed(member)
     for (const other of this.processes)
@@ -216,6 +254,8 @@ export class World {
     const endsEra = !isLast && height >= spec.first.height + spec.plan.blocks && this.random.chance(0.6)
     const block: Block = { hash: `b${++this.#names}.${builder}`, parent, height, endsEra }
     this.blocks.set(block.hash, block)
+    const leader = this.honest.find(({ name }) => name === builder)
+    if (endsEra && leader !== undefined) this.#faults.closing(leader, spec.number)
     return block
   }
 

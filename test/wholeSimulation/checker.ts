@@ -4,31 +4,24 @@
  * members that shut each other out, a queue beyond its bound.
  */
 
-import { decodeBody } from '../../node/executor/body.ts'
 import type { CommittedBlock } from '../../node/executor/executor.ts'
 import type { MemberNode } from '../../node/main.ts'
 import { NETWORK_LIMITS } from '../../node/network/limits.ts'
-import { checkLedger } from '../../node/store/check.ts'
-import { decodeHeader } from '../../protocol/block.ts'
-import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
+import { fromHex, toHex } from '../../protocol/bytes.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs } from '../../protocol/codec.ts'
 import { decodeFrame } from '../../protocol/consensus/wire.ts'
 import { sha3 } from '../../protocol/crypto.ts'
-import { BlockExecution, readTransaction } from '../../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
-import { genesisEntries } from '../../protocol/kinds/key/record.ts'
 import { verifyHeader } from '../../protocol/light.ts'
 import { LIMITS } from '../../protocol/limits.ts'
-import { memberIndex, quorumSizes } from '../../protocol/members.ts'
-import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
-import { naiveStateRoot } from '../protocol/state/reference.ts'
+import { type MemberSet, quorumSizes } from '../../protocol/members.ts'
 import { entriesOf } from '../simulation/checker.ts'
 import type { Clients } from './clients.ts'
-import { LEDGER, type Machine } from './machine.ts'
-import type { Outgoing } from './network.ts'
+import type { Machine } from './machine.ts'
 import type { Kind } from './scenario.ts'
 import type { Schedule } from './schedule.ts'
+import type { Outgoing } from './twist.ts'
 
 /** Bounds that are looked at while the run goes on; those of the product, or what a run of this size may not reach. */
 const STATE_ENTRIES_MAX = 12_000
@@ -55,7 +48,7 @@ export class Checker {
   readonly #durable = new Map<Machine, number>()
   /** Machine → time of the last block that it told of. */
   readonly #toldTime = new Map<Machine, number>()
-  /** member/what/view/seq → hash. */
+  /** member, what, era/view/seq → hash. */
   readonly #signed = new Map<string, string>()
   readonly #looked = new WeakSet<Uint8Array>()
 
@@ -76,13 +69,20 @@ export class Checker {
     if (head.height < before) this.violation(`${machine.place} opened at ${head.height}, ${before} was durable`)
     // What was made and not acknowledged before a crash counts as well.
     this.#durable.set(machine, head.height)
-    if (head.height > 0) this.#at(machine, head.height, toHex(head.hash), reads.certificate(head.height))
+    const { height } = head
+    if (height > 0)
+      this.#at(
+        machine,
+        height,
+        toHex(head.hash),
+        machine.disk.unfailing(() => reads.certificate(height)),
+      )
   }
 
   /** Whether another honest member has written all that `machine` has: else what it loses is gone. */
-  hasCopy(machine: Machine, honest: readonly Machine[]): boolean {
+  hasCopy(machine: Machine, members: readonly Machine[]): boolean {
     const own = this.#durable.get(machine) ?? 0
-    return honest.some((other) => other !== machine && (this.#durable.get(other) ?? -1) >= own)
+    return members.some((other) => other !== machine && other.keepsAll && (this.#durable.get(other) ?? -1) >= own)
   }
 
   /** Its ledger was lost on purpose. */
@@ -98,7 +98,8 @@ export class Checker {
       if (height > durable + 1) this.violation(`${machine.place} commits ${height} after ${durable}`)
       this.#durable.set(machine, Math.max(height, durable))
       if (!this.chain.has(height)) this.transactions += transactions.length
-      const certificate = certified ? machine.node?.executor.reads.certificate(height) : undefined
+      const { disk, node } = machine
+      const certificate = certified ? disk.unfailing(() => node?.executor.reads.certificate(height)) : undefined
       this.#at(machine, height, toHex(sealed.hash), certificate)
       this.heightMax = Math.max(this.heightMax, height)
       this.#toldTime.set(machine, sealed.header.time)
@@ -108,7 +109,8 @@ export class Checker {
   /** The block at a height, with the certificate that is shown for it. */
   #at(machine: Machine, height: number, hash: string, certificate: Uint8Array | undefined): void {
     this.#schedule.note(`${machine.place} commits ${height} ${hash}`)
-    const assurance = certificate === undefined ? null : this.#assurance(machine, height, certificate)
+    const assurance =
+      certificate === undefined ? null : machine.disk.unfailing(() => this.#assurance(machine, height, certificate))
     const first = this.chain.get(height)
     if (first === undefined) {
       this.chain.set(height, { hash, by: machine.place, assurance })
@@ -126,7 +128,11 @@ export class Checker {
     this.certificatesChecked++
     const sealed = machine.node?.executor.reads.headerAt(height)
     if (sealed === undefined) return -1
-    const { memberSet } = this.#genesis
+    const memberSet = machine.node?.executor.reads.memberSet(sealed.header.memberSetHash)
+    if (memberSet === undefined) {
+      this.violation(`${machine.place} does not know the members of ${height}`)
+      return -1
+    }
     const certificate = decodeAs(certificateCodec, encoded)
     const verified = verifyHeader(sealed, certificate, memberSet, chainIdOf(this.#genesis))
     if (!('signers' in verified)) {
@@ -162,15 +168,16 @@ export class Checker {
     if (message.kind === 'vote' || message.kind === 'commit') {
       const { view, seq, hash } = message.slot
       // A member relays only its own votes and commits.
-      this.#signs(machine, message.kind, view, seq, hash)
+      this.#signs(machine, message.kind, `${message.era}/${view}/${seq}`, hash)
     }
     if (message.kind === 'proposal')
-      this.#signs(machine, 'proposal', message.view, message.seq, toHex(sha3(message.header)))
+      this.#signs(machine, 'proposal', `${message.era}/${message.view}/${message.seq}`, toHex(sha3(message.header)))
   }
 
-  #signs(machine: Machine, what: string, view: number, seq: number, hash: string): void {
+  /** `slot`: era, view and seq. */
+  #signs(machine: Machine, what: string, slot: string, hash: string): void {
     this.statementsWatched++
-    const place = `${machine.options.index} ${what} ${view}/${seq}`
+    const place = `${machine.options.index} ${what} ${slot}`
     const before = this.#signed.get(place)
     if (before !== undefined && before !== hash)
       this.violation(`${machine.place} signs twice: ${place}, ${before} and ${hash}`)
@@ -196,14 +203,20 @@ export class Checker {
     if (node.evidence.length > 256) this.violation(`${machine.place} keeps ${node.evidence.length} pieces of evidence`)
   }
 
-  /** Evidence that honest members hold must be against liars. */
-  evidence(machine: Machine, liars: ReadonlySet<number>): void {
-    for (const evidence of machine.node?.evidence ?? []) {
+  /** Evidence that honest members hold, or have brought to the ledger, must be against liars. `liars`: their keys. */
+  async evidence(machine: Machine, liars: ReadonlySet<string>, sets: readonly MemberSet[]): Promise<void> {
+    const { node } = machine
+    if (node === undefined) return
+    for (const evidence of node.evidence) {
       if (evidence.kind === 'fork') {
         if (this.#kind !== 'lying') this.violation(`${machine.place} holds a fork`)
-      } else if (!liars.has(evidence.member))
+        // Of which era it is, it does not say: its members had other places in some.
+      } else if (!sets.some(({ members: { [evidence.member]: one } }) => one && liars.has(toHex(one.publicKey))))
         this.violation(`${machine.place} holds evidence of ${evidence.kind} against honest member ${evidence.member}`)
     }
+    for (const { key } of (await node.executor.reads.states('evidence/', 1000)).items)
+      if (!liars.has(key.split('/')[1] ?? ''))
+        this.violation(`the ledger holds evidence against an honest member: ${key}`)
   }
 
   /** At the end: what was answered is true at every honest member. */
@@ -230,80 +243,4 @@ export class Checker {
       }
     }
   }
-
-  /** At the end: the ledger of a stopped member is whole, and its state is what a naive machine makes of its blocks. */
-  async ledger(machine: Machine): Promise<void> {
-    const store = machine.disk.peek(LEDGER)
-    if (store === undefined) return this.violation(`${machine.place} has no ledger`)
-    const chainId = chainIdOf(this.#genesis)
-    const problems = await checkLedger(store, {
-      chainId,
-      transactionIdsOf(body) {
-        const transactions = decodeBody(body)
-        if (typeof transactions === 'string') throw new Error(transactions)
-        return transactions.map(sha3)
-      },
-    })
-    for (const problem of problems) this.violation(`ledger of ${machine.place}: ${problem}`)
-    await this.#replay(machine, store)
-  }
-
-  async #replay(machine: Machine, store: NonNullable<ReturnType<Machine['disk']['peek']>>): Promise<void> {
-    const genesis = this.#genesis
-    const { memberSet } = genesis
-    const chainId = chainIdOf(genesis)
-    const state = new Map<string, Uint8Array>(genesisEntries(genesis))
-    const heights = new Map<string, number>([...state.keys()].map((key) => [key, 0]))
-    const common = {
-      // No scenario changes members yet.
-      ...{ chainId, era: 0, memberSet, members: memberIndex(memberSet) },
-      quorum: quorumSizes(memberSet.members.length, memberSet.parameters.percent).q,
-    }
-    let root: Uint8Array | undefined
-    for (let height = 1; ; height++) {
-      const header = store.getSync(bucketKey(1, height))
-      const body = store.getSync(bucketKey(3, height))
-      if (header === undefined || body === undefined) break
-      const { time, stateRoot } = decodeHeader(header).header
-      root = stateRoot
-      const block = { ...common, height, time }
-      const execution = new BlockExecution({ block, state, entries: state.size, seen: () => false })
-      const transactions = decodeBody(body)
-      if (typeof transactions === 'string') return this.violation(`body ${height} of ${machine.place}: ${transactions}`)
-      for (const bytes of transactions) {
-        const signed = readTransaction(bytes, chainId)
-        if (typeof signed === 'string' || execution.apply(signed) !== null)
-          return this.violation(`${machine.place} committed in ${height} what cannot be applied`)
-      }
-      execution.end()
-      for (const [key, value] of execution.state.changes()) {
-        heights.set(key, height)
-        if (value === null) state.delete(key)
-        else state.set(key, value)
-      }
-    }
-    const leaves = new Map<string, Uint8Array>()
-    let entries = 0
-    for await (const [key, entry] of store.iterate({ gte: Uint8Array.of(5), lt: Uint8Array.of(6) })) {
-      entries++
-      const name = Buffer.from(key.subarray(1)).toString('utf8')
-      const value = state.get(name)
-      const expected = value && encodeEntry({ height: heights.get(name) ?? 0, value })
-      if (expected === undefined || !equalBytes(entry, expected))
-        return this.violation(`state of ${machine.place}: ${name} is not what the blocks make of it`)
-      leaves.set(toHex(keyHashOf(name)), valueHashOf(entry))
-    }
-    if (entries !== state.size)
-      this.violation(`state of ${machine.place}: ${entries} entries, the blocks make ${state.size}`)
-    if (root !== undefined && !equalBytes(naiveStateRoot(leaves), root))
-      this.violation(`state of ${machine.place}: the root is not that of its entries`)
-  }
-}
-
-/** Key of a bucket of heights, written out: what the disk holds is read here without the product's help. */
-function bucketKey(bucket: number, height: number): Uint8Array {
-  const key = new Uint8Array(9)
-  key[0] = bucket
-  new DataView(key.buffer).setBigUint64(1, BigInt(height))
-  return key
 }

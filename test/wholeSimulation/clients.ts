@@ -3,9 +3,12 @@
  */
 import { idempotentNonce, submit as submitOne, write } from '../../node/api/write.ts'
 import type { NodeService } from '../../node/service/service.ts'
-import { toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { publicKeyOf } from '../../protocol/crypto.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import { chainIdOf } from '../../protocol/genesis.ts'
+import { kvStateKey } from '../../protocol/kinds/kv/kv.ts'
+import { addressOf } from '../../protocol/signature.ts'
 import { signTransaction, type Transaction } from '../../protocol/transaction.ts'
 import type { Random } from '../simulation/random.ts'
 import { EPOCH_MS, type Machine } from './machine.ts'
@@ -14,7 +17,8 @@ import type { Schedule } from './schedule.ts'
 /** A transaction that was handed in, and what was answered. */
 export type Write = {
   readonly id: string
-  readonly bytes: Uint8Array
+  /** null: it was signed by the member, for an idempotency key. */
+  readonly bytes: Uint8Array | null
   readonly validUntil: number
   /** Honest members that answered 202, and in which of their runs. */
   readonly accepted: { readonly machine: Machine; readonly run: number }[]
@@ -33,8 +37,13 @@ export type ClientWorld = {
 
 const WAIT_MS = 8000
 
+/** An entry as honest members have shown it. `height`: of its last change, as they say. */
+export type Read = { readonly key: string; readonly height: number; readonly value: Uint8Array; readonly by: string }
+
 export class Clients {
   readonly writes = new Map<string, Write>()
+  /** What was read, by key and height of the last change. */
+  readonly reads = new Map<string, Read>()
   /** Answers by kind, for the report. */
   readonly answers = new Map<string, number>()
   readonly #world: ClientWorld
@@ -62,6 +71,7 @@ export class Clients {
     const machine = random.pick(machines)
     const { service } = machine
     if (service === undefined) return this.#count('unreachable')
+    if (random.chance(0.15)) return this.#read(machine)
     const deed = random.next()
     if (deed < 0.55) return this.submit(machine, this.put(client, random.below(12)), random.chance(0.5))
     if (deed < 0.65) return this.submit(machine, this.#make(client, 'kv.delete', [`key ${random.below(12)}`]), false)
@@ -138,7 +148,16 @@ export class Clients {
       .after(1 + random.next() * 5, () => write(service.dependencies, 'kv.put', payload, options))
       .then((task) => task)
       .then(
-        (written) => this.#count(`idempotent ${written.status}`),
+        (written) => {
+          this.#count(`idempotent ${written.status}`)
+          if (machine.options.lies) return
+          const { id } = written
+          const validUntil = Number.POSITIVE_INFINITY
+          const made: Write = this.writes.get(id) ?? { id, bytes: null, validUntil, accepted: [], committed: undefined }
+          this.writes.set(id, made)
+          if (written.status === 'committed') this.#wasCommitted(machine, made, written.height, written.block)
+          else if (run !== undefined) made.accepted.push({ machine, run: run.number })
+        },
         (error: unknown) => this.#refused(error),
       )
   }
@@ -147,8 +166,31 @@ export class Clients {
   #repeat(machine: Machine): void {
     const known = [...this.writes.values()]
     if (known.length === 0) return
-    const write = this.#world.random.pick(known)
-    this.submit(machine, { id: Buffer.from(write.id, 'hex'), bytes: write.bytes, validUntil: write.validUntil }, true)
+    const { id, bytes, validUntil } = this.#world.random.pick(known)
+    if (bytes !== null) this.submit(machine, { id: Buffer.from(id, 'hex'), bytes, validUntil }, true)
+  }
+
+  /** Any entry of any client: whoever shows it, one change of it has one value. */
+  #read(machine: Machine): void {
+    const { random, machines } = this.#world
+    const { run, node } = machine
+    if (run === undefined || node === undefined) return
+    const owner = (random.pick(machines) as Machine).options.apiKey
+    const key = kvStateKey(toHex(addressOf(publicKeyOf(owner))), `key ${random.below(12)}`)
+    void run.scope
+      .after(1 + random.next(), () => node.executor.reads.state(key))
+      .then(
+        (entry) => {
+          this.#count(entry === undefined ? 'read absent' : 'read')
+          if (entry === undefined || machine.options.lies) return
+          const name = `${entry.height} ${key}`
+          const before = this.reads.get(name)
+          if (before !== undefined && !equalBytes(before.value, entry.value))
+            this.#world.violation(`${machine.place} shows another value of ${key} at ${entry.height} than ${before.by}`)
+          this.reads.set(name, { key, height: entry.height, value: entry.value, by: machine.place })
+        },
+        (error: unknown) => this.#refused(error),
+      )
   }
 
   #rubbish(machine: Machine): void {

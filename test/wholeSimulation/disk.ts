@@ -13,7 +13,13 @@ import type { Scope } from './schedule.ts'
 /** What a batch has replaced, to be put back if it is lost. */
 type Undo = readonly (readonly [key: string, before: Uint8Array | undefined])[]
 /** One database: what a reader sees now, and how to take back what is not durable. */
-type Image = { readonly values: Map<string, Uint8Array>; sorted: string[] | undefined; unsynced: Undo[] }
+type Image = {
+  readonly values: Map<string, Uint8Array>
+  sorted: string[] | undefined
+  unsynced: Undo[]
+  /** Keys whose values cannot be read any more. */
+  readonly rotten: Set<string>
+}
 /** A batch that was asked for and not yet acknowledged. */
 type Write = { readonly image: Image; readonly operations: readonly StoreOperation[]; readonly sync: boolean }
 /** A change of names that is not durable yet, and how to take it back. */
@@ -46,6 +52,10 @@ export class SimulatedDisk {
   /** Bytes that are free. Below what a batch needs it fails. */
   freeBytes = Number.POSITIVE_INFINITY
   fault: WriteFault | undefined
+  /** Reads of databases until one fails; none by itself. */
+  readsUntilFailure = Number.POSITIVE_INFINITY
+  /** One has failed, and its process is to end of it. */
+  readsFailed = false
   /** Writes asked for so far. */
   written = 0
 
@@ -76,6 +86,53 @@ export class SimulatedDisk {
     for (const name of [...this.#names.keys()]) if (isWithin(name, path)) this.#names.delete(name)
   }
 
+  /** Some entries of the database in `location` rot: whoever reads one is told that it is damaged, as by LevelDB's checksums. */
+  rot(location: string, count: number): boolean {
+    const image = this.#names.get(location)
+    if (!image || image.values.size === 0) return false
+    const keys = [...image.values.keys()]
+    for (let i = 0; i < count; i++) image.rotten.add(this.#random.pick(keys))
+    return true
+  }
+
+  /** It was a cable: everything can be read again. */
+  unrot(location: string): void {
+    this.#names.get(location)?.rotten.clear()
+  }
+
+  isRotten(location: string): boolean {
+    return (this.#names.get(location)?.rotten.size ?? 0) > 0
+  }
+
+  /** Puts a database with `entries` in `location`, durably. */
+  fill(location: string, entries: Iterable<StoreEntry>): void {
+    const values = new Map([...entries].map(([key, value]) => [textOf(key), value.slice()] as const))
+    this.#names.set(location, { values, sorted: undefined, unsynced: [], rotten: new Set() })
+  }
+
+  /** `look` by whoever stands outside: nothing fails for it. */
+  unfailing<T>(look: () => T): T {
+    this.#isLookedAt = true
+    try {
+      return look()
+    } finally {
+      this.#isLookedAt = false
+    }
+  }
+  #isLookedAt = false
+
+  /** What a read of `keys` meets. Throws AlthingError STORE_READ_FAILED, STORE_CORRUPT. */
+  #reading(image: Image, keys: readonly string[]): void {
+    if (this.#isLookedAt) return
+    if (--this.readsUntilFailure < 0) {
+      this.readsUntilFailure = Number.POSITIVE_INFINITY
+      this.readsFailed = true
+      throw storeError('STORE_READ_FAILED', 'the database could not be read (input/output error)')
+    }
+    if (image.rotten.size > 0 && keys.some((key) => image.rotten.has(key)))
+      throw storeError('STORE_CORRUPT', 'the database is damaged')
+  }
+
   /** The database in `location` as it is now, for looking at it from outside; undefined if there is none. */
   peek(location: string): KeyValueStore | undefined {
     const image = this.#names.get(location)
@@ -93,7 +150,7 @@ export class SimulatedDisk {
           if (image === undefined && mode === 'open') throw storeError('STORE_MISSING', `no database in ${location}`)
           if (image !== undefined && mode === 'create') throw storeError('STORE_EXISTS', `${location} holds a database`)
           if (image === undefined) {
-            image = { values: new Map(), sorted: undefined, unsynced: [] }
+            image = { values: new Map(), sorted: undefined, unsynced: [], rotten: new Set() }
             this.#setName(location, image)
           }
           this.#open.add(location)
@@ -148,6 +205,7 @@ export class SimulatedDisk {
     const pending = new Set<Promise<void>>()
     let closed = false
     const read = reader(image)
+    const reading = (keys: readonly string[]): void => this.#reading(image, keys)
     const assertOpen = (): void => {
       if (closed) throw storeError('STORE_READ_FAILED', 'the database is closed')
     }
@@ -155,10 +213,19 @@ export class SimulatedDisk {
     return {
       getSync(key) {
         assertOpen()
+        reading([textOf(key)])
         return read.getSync(key)
       },
-      get: (key) => soon(() => read.getSync(key)),
-      getMany: (keys) => soon(() => keys.map((key) => read.getSync(key))),
+      get: (key) =>
+        soon(() => {
+          reading([textOf(key)])
+          return read.getSync(key)
+        }),
+      getMany: (keys) =>
+        soon(() => {
+          reading(keys.map(textOf))
+          return keys.map((key) => read.getSync(key))
+        }),
       batch: (operations, { sync }) => {
         assertOpen()
         const writing = this.#write({ image, operations: copied(operations), sync }, scope, nowMs)
@@ -172,7 +239,9 @@ export class SimulatedDisk {
       },
       async *iterate(range) {
         assertOpen()
-        yield* await soon(() => entriesOf(image, range))
+        const entries = await soon(() => entriesOf(image, range))
+        reading(image.rotten.size === 0 ? [] : entries.map(([key]) => textOf(key)))
+        yield* entries
       },
       compact: () => soon(() => undefined),
       async close() {
@@ -230,6 +299,7 @@ export class SimulatedDisk {
       const text = textOf(key)
       const before = image.values.get(text)
       undo.push([text, before])
+      image.rotten.delete(text)
       if ((value === undefined) !== (before === undefined)) image.sorted = undefined
       if (value === undefined) image.values.delete(text)
       else image.values.set(text, value)

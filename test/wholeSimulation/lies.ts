@@ -2,9 +2,11 @@
  * Byzantine members: an honest node whose every word is twisted on its way out, or two of them with one key (twins; see world.ts). Forgeries need
  * the keys of others and are not tried here; what lying leaders and voters can plot is searched by test/simulation.
  */
+import { encodeLinkFrame } from '../../protocol/consensus/wire.ts'
 import type { Random } from '../simulation/random.ts'
-import type { Outgoing, Twist } from './network.ts'
+import type { Machine } from './machine.ts'
 import type { Lie } from './scenario.ts'
+import type { Outgoing, Twist } from './twist.ts'
 
 const NOTHING = new Uint8Array(0)
 
@@ -59,4 +61,24 @@ export function twistOf(lie: Lie | undefined, random: Random): Twist | undefined
         answers: (_name, _question, answer) => (random.chance(0.3) ? garbled(random, answer) : answer),
       }
   }
+}
+
+/** Junk on all channels, as fast as a member may be expected to bear; the number of frames. */
+export function flood(machine: Machine, random: Random): number {
+  const { network, scope } = machine.run ?? {}
+  const peers = network?.linkedPeers() ?? []
+  if (network === undefined || scope?.alive !== true || peers.length === 0) return 0
+  for (let i = 0; i < 20; i++) {
+    const peer = random.pick(peers)
+    const deed = random.below(5)
+    if (deed === 0) network.send(peer, garbled(random, new Uint8Array(200)))
+    if (deed === 1) network.send(peer, encodeLinkFrame({ kind: 'echo', era: 0, nonce: random.below(1000) }))
+    if (deed === 2) void network.publish('transactions', garbled(random, new Uint8Array(300)))
+    if (deed === 3)
+      void network
+        .request(peer, random.pick(['blocks', 'headers', 'bodies', 'hand']), garbled(random, new Uint8Array(50)))
+        .catch(() => undefined)
+    if (deed === 4) void network.push(peer, garbled(random, new Uint8Array(5000)))
+  }
+  return 20
 }

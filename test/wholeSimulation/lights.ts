@@ -2,15 +2,15 @@
  * Light peers: devices that hand in reports, follow headers and check proofs with the product's own verification. (The RTU's program around it, with
  * its outbox and monitors, is not simulated here.)
  */
-import { decodeAnswer, decodeFrame, QUESTIONS } from '../../node/light/messages.ts'
+import { decodeAnswer, decodeFrame, erasAnswer, erasQuestion, QUESTIONS } from '../../node/light/messages.ts'
 import { decodeHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
-import { decodeAs } from '../../protocol/codec.ts'
+import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
-import { verifyHeader } from '../../protocol/light.ts'
+import { eraOfGenesis, followEra, type TrustedEra, verifyHeader } from '../../protocol/light.ts'
 import { parseProof, verifyProof } from '../../protocol/proof.ts'
 import { signTransaction } from '../../protocol/transaction.ts'
 import { address, report, secretKey } from '../protocol/kinds/consortium.ts'
@@ -30,6 +30,8 @@ export type LightWorld = {
   readonly wires: Wires
   readonly genesis: Genesis
   readonly machines: readonly Machine[]
+  /** How many times slower devices act than they would. */
+  readonly slowness: number
   /** A certified header that verified. */
   saw(height: number, hash: string): void
   violation(text: string): void
@@ -47,10 +49,13 @@ export class Light {
   readonly reports = new Map<string, Uint8Array>()
   headers = 0
   proofs = 0
+  /** Eras that it was led to, the genesis first. */
+  readonly eras: TrustedEra[]
 
   constructor(number: number, world: LightWorld) {
     this.#number = number
     this.#world = world
+    this.eras = [eraOfGenesis(world.genesis)]
     this.#scope = new Scope(world.schedule, (error) => world.violation(`bug in a light peer: ${String(error)}`))
     this.#network = new SimulatedNetwork(
       { secretKey: secretKey(DEVICE + number), role: 'device' },
@@ -74,7 +79,7 @@ export class Light {
   /** Goes on until `stop`. */
   begin(stop: () => boolean): void {
     const { random } = this.#world
-    this.#scope.later(200 + random.next() * 1500, () => {
+    this.#scope.later((200 + random.next() * 1500) * this.#world.slowness, () => {
       if (stop()) return
       void this.#act().finally(() => this.begin(stop))
     })
@@ -83,11 +88,10 @@ export class Light {
   async #act(): Promise<void> {
     const { random, machines } = this.#world
     const machine = random.pick(machines)
-    const peer = toHex(
-      (this.#world.genesis.memberSet.members[machine.options.index] as { publicKey: Uint8Array }).publicKey,
-    )
+    const peer = machine.publicKey
     try {
       if (!this.#subscribed && random.chance(0.5)) return await this.#subscribe(peer, machine)
+      if (random.chance(0.1)) await this.#follow(peer, machine)
       const deed = random.next()
       if (deed < 0.5) await this.#report(peer)
       else if (deed < 0.8) await this.#receipt(peer, machine)
@@ -98,7 +102,7 @@ export class Light {
   }
 
   async #subscribe(peer: string, machine: Machine): Promise<void> {
-    const subscription = await this.#network.openPush(peer, (_peer, bytes) => this.#pushed(machine, bytes))
+    const subscription = await this.#network.openPush(peer, (_peer, bytes) => this.#pushed(peer, machine, bytes))
     this.#subscribed = true
     void subscription.ended.then(() => {
       this.#subscribed = false
@@ -110,14 +114,31 @@ export class Light {
     })
   }
 
-  #pushed(machine: Machine, bytes: Uint8Array): void {
+  /** Goes on to the next eras, as `peer` shows them. */
+  async #follow(peer: string, machine: Machine): Promise<void> {
+    const { genesis, violation } = this.#world
+    const present = this.eras.at(-1) as TrustedEra
+    const answer = await this.#network.request(peer, QUESTIONS.eras, encodeAs(erasQuestion, present.era))
+    if (this.eras.at(-1) !== present) return
+    for (const link of decodeAs(erasAnswer, answer)) {
+      const followed = followEra(this.eras.at(-1) as TrustedEra, link, chainIdOf(genesis))
+      if (followed.ok) this.eras.push(followed.next)
+      else if (!machine.options.lies)
+        return violation(`${machine.place} shows the end of an era that is none: ${followed.code}`)
+      else return
+    }
+  }
+
+  #pushed(peer: string, machine: Machine, bytes: Uint8Array): void {
     const { genesis } = this.#world
     try {
       const frame = decodeFrame(bytes)
       if (frame.kind !== 'header') return
       const sealed = decodeHeader(frame.header.header)
       const certificate = decodeAs(certificateCodec, frame.header.certificate)
-      const verified = verifyHeader(sealed, certificate, genesis.memberSet, chainIdOf(genesis))
+      const era = this.eras[sealed.header.era]
+      if (era === undefined) return void this.#follow(peer, machine).catch(() => undefined)
+      const verified = verifyHeader(sealed, certificate, era.memberSet, chainIdOf(genesis))
       if ('ok' in verified && verified.ok) {
         this.headers++
         this.#world.saw(sealed.header.height, toHex(sealed.hash))

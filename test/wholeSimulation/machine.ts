@@ -13,13 +13,15 @@ import type { NetworkOptions } from '../../node/network/libp2p.ts'
 import type { Platform } from '../../node/platform.ts'
 import { NodeService, PoolWatch } from '../../node/service/service.ts'
 import { signingDirectory } from '../../node/store/signingRecord.ts'
+import { toHex } from '../../protocol/bytes.ts'
 import { recoverDigest, sha3 } from '../../protocol/crypto.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
 import type { Random } from '../simulation/random.ts'
 import { SimulatedDisk } from './disk.ts'
-import { type Outgoing, SimulatedNetwork, type Twist } from './network.ts'
+import { SimulatedNetwork } from './network.ts'
 import { cachedPrimitives } from './primitives.ts'
 import { type Schedule, Scope } from './schedule.ts'
+import type { Outgoing, Twist } from './twist.ts'
 import type { Wires } from './wires.ts'
 
 /** Where a member's data are, on its own disk. */
@@ -36,6 +38,10 @@ export type MachineWatch = {
   opened(machine: Machine, node: MemberNode): void
   sent(machine: Machine, frame: Outgoing): void
   shutOut(machine: Machine, peer: string, reason: string): void
+  /** It cannot go on with the ledger that it has. */
+  damaged(machine: Machine): void
+  /** Keys of members by which a node that is none finds them. */
+  peers(): readonly string[]
   violation(text: string): void
   log(machine: Machine, level: string, fields: object, message: string): void
 }
@@ -44,6 +50,10 @@ export type MachineWatch = {
 export type MachineOptions = {
   readonly index: number
   readonly place: string
+  /** It is no member at first. */
+  readonly isCandidate: boolean
+  /** What it keeps of the past, and when it makes snapshots. */
+  readonly ledger: { readonly keepBlocks: number; readonly snapshotBlocks: number; readonly joinGainMin: number }
   readonly genesis: Genesis
   readonly secretKey: Uint8Array
   readonly apiKey: Uint8Array
@@ -76,6 +86,15 @@ export class Machine {
   mustRecover = false
   /** It lost its record and has not been seen to be through with it. */
   recovering = false
+  /** Its key now, and the one that is to take its place. */
+  secretKey: Uint8Array
+  nextKey: Uint8Array | undefined
+  /** It has been, or is to be, a member. */
+  wasMember = false
+  /** Its ledger came by a snapshot: the blocks below are not in it. */
+  joined = false
+  /** The last backup of its ledger, and the height that it goes back to at least. */
+  backup: Uint8Array | undefined
   /** Until when an operator leaves it down, virtual ms. */
   downUntil = 0
   readonly #schedule: Schedule
@@ -88,6 +107,8 @@ export class Machine {
     world: { schedule: Schedule; random: Random; wires: Wires; watch: MachineWatch },
   ) {
     this.options = options
+    this.secretKey = options.secretKey
+    this.wasMember = !options.isCandidate
     this.#schedule = world.schedule
     this.#random = world.random
     this.#wires = world.wires
@@ -107,6 +128,28 @@ export class Machine {
 
   get service(): NodeService | undefined {
     return this.run?.scope.alive ? this.run.service : undefined
+  }
+
+  /** Its public key now, hexadecimal. */
+  get publicKey(): string {
+    return toHex(cachedPrimitives.publicKey(this.secretKey))
+  }
+
+  /** Whether all blocks are in its ledger, with their bodies. */
+  get keepsAll(): boolean {
+    return this.options.ledger.keepBlocks === 0 && !this.joined && !this.disk.isRotten(LEDGER)
+  }
+
+  /** A candidate is set up and started. */
+  begin(): void {
+    if (this.runs > 0) return
+    void this.init().then(() => this.start())
+  }
+
+  /** The next key is its key from the next start on. */
+  takeKey(): void {
+    this.secretKey = this.nextKey ?? this.secretKey
+    this.nextKey = undefined
   }
 
   /** Makes the data directory of a new member, as `althing init` does. */
@@ -169,7 +212,9 @@ export class Machine {
   }
 
   async #start(run: Run): Promise<void> {
-    const { genesis, secretKey, pool, apiKey } = this.options
+    const { genesis, pool, apiKey } = this.options
+    const { keepBlocks, snapshotBlocks, joinGainMin } = this.options.ledger
+    const { secretKey } = this
     const watch = new PoolWatch()
     const platform = this.#platform(run)
     const node = await MemberNode.start(
@@ -179,11 +224,15 @@ export class Machine {
         secretKey,
         listen: [],
         announce: [],
-        peers: [],
+        peers: this.#watch.peers().map((member) => ({ member, address: '/dns4/member.example/tcp/7379' })),
         pool,
         diskFreeBytesMin: FREE_BYTES_MIN,
-        ledger: { keep: { blocks: 0, hours: 0 }, snapshotBlocks: 0, join: 'snapshot' },
-        restart: () => this.#ended(run, new Error('asked to start again')),
+        ledger: { keep: { blocks: keepBlocks, hours: 0 }, snapshotBlocks, join: 'snapshot', joinGainMin },
+        restart: () => {
+          if (this.run !== run || !run.scope.alive) return
+          this.joined = true
+          this.restart(10)
+        },
         recover: this.mustRecover,
         poolObserver: watch,
         log: this.#log(run),
@@ -211,6 +260,8 @@ export class Machine {
     const code = isAlthingError(error) ? error.code : undefined
     this.#watch.log(this, 'fatal', { code }, textOf(error))
     if (code === 'SIGNING_RECORD_MISSING' || code === 'SIGNING_RECORD_CORRUPT') this.mustRecover = true
+    else if (code === 'STORE_CORRUPT' && this.disk.isRotten(LEDGER)) this.#watch.damaged(this)
+    else if (code === 'STORE_READ_FAILED' && this.disk.readsFailed) this.disk.readsFailed = false
     else if (code !== 'STORE_WRITE_FAILED') this.#watch.violation(`${this.place} ended: ${textOf(error)}`)
     this.#leave(run)
     this.disk.crash()
@@ -225,6 +276,7 @@ export class Machine {
       // Timers are late by a little, as those of Node.js.
       after: (delayMs, task) =>
         run.scope.later(Math.max(1, Math.ceil(delayMs)) / rate + 0.5 * this.#random.next(), task),
+      vigil: (looked) => run.scope.vigil(looked, rate),
     }
     return {
       clock,

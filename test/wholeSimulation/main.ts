@@ -4,13 +4,13 @@
  */
 import { parseArgs } from 'node:util'
 import { minimise } from './minimise.ts'
-import { describeScenario, type Reduction, reduced, scenarioOf } from './scenario.ts'
+import { ADDITIONS_FROM, describeScenario, type Reduction, reduced, scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '200' },
-    from: { type: 'string', default: '1' },
+    from: { type: 'string', default: `${ADDITIONS_FROM}` },
     minutes: { type: 'string' },
     seed: { type: 'string' },
     trace: { type: 'boolean' },
@@ -47,6 +47,8 @@ const sum = {
   certificates: 0,
   statements: 0,
 }
+const quietly = new Map<string, number>()
+let [fastest, slowest] = [0, Number.POSITIVE_INFINITY]
 const wires = { frames: 0, lost: 0, duplicated: 0, held: 0, linksLost: 0 }
 const highest: Record<string, number> = {}
 const add = (to: Map<string, number>, name: string, by = 1): void => void to.set(name, (to.get(name) ?? 0) + by)
@@ -55,7 +57,14 @@ for (let seed = first; seed < first + count; seed++) {
   const scenario = reduced(scenarioOf(seed), reduction)
   const world = new World(scenario)
   if (values.trace) world.log = []
+  const cpu = process.cpuUsage()
   const outcome = await world.run()
+  const spent = process.cpuUsage(cpu)
+  const factor = (outcome.virtualMs * 1000) / (spent.user + spent.system)
+  fastest = Math.max(fastest, factor)
+  slowest = Math.min(slowest, factor)
+  add(quietly, scenario.isQuiet ? 'quiet ms' : 'busy ms', outcome.virtualMs)
+  add(quietly, scenario.isQuiet ? 'quiet µs' : 'busy µs', spent.user + spent.system)
   if (world.log !== null) console.log(world.log.join('\n'))
   sum.seeds++
   sum.virtualMs += outcome.virtualMs
@@ -86,11 +95,22 @@ const listed = (counts: ReadonlyMap<string, number>): string =>
     .sort()
     .map(([name, times]) => `${times} ${name}`)
     .join(', ')
-console.log(`${sum.seeds} seeds (${listed(kinds)}), ${sum.failed} failed, ${seconds.toFixed(1)} s`)
+const { user, system } = process.cpuUsage()
+const busySeconds = (user + system) / 1e6
 console.log(
-  `virtual time ${(sum.virtualMs / 3_600_000).toFixed(2)} h, ${(sum.virtualMs / 1000 / seconds).toFixed(0)} times as fast; ${sum.events} events, ` +
+  `whole members: ${sum.seeds} seeds from ${first} (${listed(kinds)}), ${sum.failed} failed, ${seconds.toFixed(1)} s, ${busySeconds.toFixed(1)} s of processor time`,
+)
+console.log(
+  `virtual time ${(sum.virtualMs / 3_600_000).toFixed(2)} h, ${(sum.virtualMs / 1000 / seconds).toFixed(0)} times as fast, ` +
+    `${(sum.virtualMs / 1000 / busySeconds).toFixed(0)} times by processor time; fastest seed ${fastest.toFixed(0)}, slowest ${slowest.toFixed(0)} times; ${sum.events} events, ` +
     `${sum.heights} heights, ${sum.transactions} transactions`,
 )
+for (const kind of ['quiet', 'busy']) {
+  const [ms, us] = [quietly.get(`${kind} ms`) ?? 0, quietly.get(`${kind} µs`) ?? 1]
+  console.log(
+    `${kind} seeds: ${(ms / 3_600_000).toFixed(2)} h, ${((ms * 1000) / us).toFixed(0)} times by processor time`,
+  )
+}
 console.log(`faults: ${listed(injected)}`)
 console.log(`lies: ${listed(lies)}`)
 console.log(`network: ${listed(new Map(Object.entries(wires)))}`)

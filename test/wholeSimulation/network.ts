@@ -26,32 +26,8 @@ import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Code, VERDICTS } from '../../protocol/verdict.ts'
 import type { Scope } from './schedule.ts'
 import { type Answer, Servers } from './servers.ts'
+import type { NetworkWatch, Outgoing } from './twist.ts'
 import type { Wires } from './wires.ts'
-
-/** What a process sends, for whoever watches or twists it. */
-export type Outgoing = {
-  readonly channel: 'message' | 'push' | GossipTopic
-  readonly to: PublicKeyHex
-  readonly bytes: Uint8Array
-}
-
-/** What a lying process does to what leaves it; undefined for an honest one. */
-export type Twist = {
-  /** The frames that leave in the place of one. */
-  sends(frame: Outgoing): readonly Uint8Array[]
-  /** The answer in the place of one; null: none. */
-  answers(name: string, question: Uint8Array, answer: Uint8Array): Uint8Array | null
-}
-
-/** What a simulated network tells. */
-export type NetworkWatch = {
-  sent(frame: Outgoing): void
-  /** It shut a peer out. */
-  shutOut(peer: PublicKeyHex, reason: string): void
-  /** A handler threw: in a real node that ends the process as a bug. */
-  bug(error: unknown): void
-  readonly twist: Twist | undefined
-}
 
 type Frame = { readonly isSmall: boolean; readonly bytes: Uint8Array }
 type Link = {
@@ -93,6 +69,8 @@ export class SimulatedNetwork implements Network {
   readonly #servers: Servers
   readonly #seen = new Set<string>()
   readonly #subscribers = new Map<PublicKeyHex, Subscriber>()
+  /** Questions that wait for an answer: they end with the network. */
+  readonly #asked = new Set<() => void>()
   readonly #cuts: Record<string, number> = {}
   #validating = 0
   #dropped = 0
@@ -145,6 +123,7 @@ export class SimulatedNetwork implements Network {
     for (const link of [...this.#links.values()]) this.unlink(link.other)
     for (const subscriber of this.#subscribers.values()) subscriber.closed()
     this.#subscribers.clear()
+    for (const stopped of [...this.#asked]) stopped()
     this.#wires.leave(this)
   }
 
@@ -152,6 +131,7 @@ export class SimulatedNetwork implements Network {
 
   enforceRoles(): void {
     for (const peer of [...this.#subscribers.keys()]) if (this.#roleOf(peer) !== 'device') this.#cut(peer, 'role lost')
+    for (const peer of this.linkedPeers()) if (this.#roleOf(peer) !== 'member') this.#cut(peer, 'role lost')
   }
 
   // Links.
@@ -164,12 +144,22 @@ export class SimulatedNetwork implements Network {
     return [...this.#links.keys()]
   }
 
+  /** Whether `peer` is a member here. */
+  accepts(peer: PublicKeyHex): boolean {
+    try {
+      return this.#roleOf(peer) === 'member'
+    } catch {
+      // Its ledger has failed, and it is about to end.
+      return false
+    }
+  }
+
   isPaused(peer: PublicKeyHex): boolean {
     return this.#now() < (this.#paused.get(peer) ?? Number.NEGATIVE_INFINITY)
   }
 
   link(other: SimulatedNetwork): void {
-    if (this.#phase !== 'running' || this.#links.has(other) || this.#roleOf(other.publicKey) !== 'member') return
+    if (this.#phase !== 'running' || this.#links.has(other) || !this.accepts(other.publicKey)) return
     // One key has one link: a peer that restarted takes the place of its earlier run.
     for (const old of this.linked()) if (old.publicKey === other.publicKey) this.unlink(old)
     const since = this.#now()
@@ -325,6 +315,7 @@ export class SimulatedNetwork implements Network {
       const end = (run: () => void): void => {
         if (over) return
         over = true
+        this.#asked.delete(stopped)
         timer.cancel()
         run()
       }
@@ -339,6 +330,8 @@ export class SimulatedNetwork implements Network {
           | 'NETWORK_STOPPED',
       ): void => end(() => reject(new AlthingError(code, `request ${name}`)))
       const timer = this.scope.later(timeoutMs, () => fail('NETWORK_TIMEOUT'))
+      const stopped = (): void => fail('NETWORK_STOPPED')
+      this.#asked.add(stopped)
       if (this.#phase !== 'running') return fail('NETWORK_STOPPED')
       const other = this.#wires.find(peer, this)
       if (other === undefined || this.isPaused(peer) || !this.#wires.isWhole(this.place, other.place)) {

@@ -50,7 +50,19 @@ export type Fault = { readonly at: number } & (
   | { readonly kind: 'partition'; readonly side: readonly number[]; readonly oneWay: boolean; readonly forMs: number }
   | { readonly kind: 'flap'; readonly from: number; readonly to: number }
   | { readonly kind: 'audience' }
+  /** The nth read from now fails. */
+  | { readonly kind: 'readFails'; readonly member: number; readonly reads: number }
+  /** Entries of its ledger cannot be read any more. */
+  | { readonly kind: 'rot'; readonly member: number; readonly entries: number }
+  | { readonly kind: 'backup'; readonly member: number }
+  /** The whole disk is lost, and the last backup is put in its place. */
+  | { readonly kind: 'restore'; readonly member: number; readonly downMs: number }
+  /** Operators change the consortium; `worst`: what strikes the leader whose block closes the era. */
+  | { readonly kind: 'change'; readonly member: number; readonly change: ChangeKind; readonly worst: Worst }
 )
+/** How the consortium changes. `rotate`: a member's own next key; `replace`: another organisation in its place. */
+export type ChangeKind = 'add' | 'remove' | 'replace' | 'rotate' | 'parameters'
+export type Worst = 'crash' | 'cut' | 'power' | 'stall' | null
 export type FaultKind = Fault['kind']
 
 /** One consortium and what happens to it. */
@@ -62,6 +74,12 @@ export type Scenario = {
   /** Index → how it lies. */
   readonly liars: ReadonlyMap<number, Lie>
   readonly lights: number
+  /** Organisations that are no members at first. */
+  readonly candidates: number
+  /** What some members drop of the past, and how often all make snapshots; null: nothing, never. */
+  readonly growth: { readonly keepBlocks: number; readonly snapshotBlocks: number; readonly joinGainMin: number } | null
+  /** Minutes and hours with little in them, in the place of seconds with much. */
+  readonly isQuiet: boolean
   readonly clients: number
   /** Least ms between two writes of one client, on average. */
   readonly clientPauseMs: number
@@ -86,13 +104,44 @@ export type Reduction = {
   readonly calm?: boolean
 }
 
+/** Seeds below are as they were before there were changes of members and what came with them, so that those that found something stay. */
+export const ADDITIONS_FROM = 12_000
+
+type Additions = Pick<Scenario, 'isQuiet' | 'candidates' | 'growth'> & {
+  readonly changes: number
+  readonly quietMs: number
+  /** Between two faults, on average; null: as elsewhere. */
+  readonly gapMs: number | null
+}
+
+function additionsOf(seed: number): Additions {
+  if (seed < ADDITIONS_FROM) return { isQuiet: false, candidates: 0, growth: null, changes: 0, quietMs: 0, gapMs: null }
+  const random = seededRandom(seed ^ 0xadd5)
+  const changes = random.chance(0.65) ? random.pick([1, 3, 6]) : 0
+  return {
+    isQuiet: random.chance(0.35),
+    quietMs: random.pick([300_000, 900_000, 1_800_000]),
+    candidates: random.pick([0, 0, 1, 2]),
+    changes,
+    // A consortium that is struck all the time changes nothing.
+    gapMs: changes > 0 ? random.pick([1000, 4000, 8000]) : null,
+    growth: random.chance(0.4)
+      ? {
+          keepBlocks: random.pick([10, 40]),
+          snapshotBlocks: random.pick([0, 5, 20]),
+          joinGainMin: random.pick([3, 10]),
+        }
+      : null,
+  }
+}
+
 /** The scenario of `seed`. */
 export function scenarioOf(seed: number): Scenario {
   const random = seededRandom(seed ^ 0x77401e)
   const kind = random.pick(['synchronous', 'synchronous', 'asynchronous', 'asynchronous', 'lying'] as const)
   const n = random.pick([1, 2, 3, 3, 4, 4, 4, 5, 5, 6, 7])
   const deltaMs = random.pick([100, 200, 500])
-  const parameters: Parameters = {
+  let parameters: Parameters = {
     ...DEFAULT_PARAMETERS,
     percent: random.chance(0.1) ? 67 : 51,
     deltaMs,
@@ -109,7 +158,10 @@ export function scenarioOf(seed: number): Scenario {
     for (const member of random.shuffled(Array.from({ length: n }, (_, i) => i)).slice(0, f))
       if (random.chance(0.8)) liars.set(member, random.pick(LIES))
   const rough = kind === 'asynchronous' || kind === 'lying'
-  const faultyMs = random.pick([8_000, 15_000, 30_000])
+  const busyMs = random.pick([8_000, 15_000, 30_000])
+  const { isQuiet, candidates, changes, growth, gapMs, quietMs } = additionsOf(seed)
+  const faultyMs = isQuiet ? quietMs : busyMs
+  if (isQuiet) parameters = { ...parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
   return {
     seed,
     kind,
@@ -118,7 +170,10 @@ export function scenarioOf(seed: number): Scenario {
     liars,
     lights: random.below(4),
     clients: 1 + random.below(4),
-    clientPauseMs: random.pick([30, 150, 600]),
+    candidates,
+    growth,
+    isQuiet,
+    clientPauseMs: random.pick([30, 150, 600]) * (isQuiet ? 400 : 1),
     weather: rough
       ? {
           smallMsMin: 0.2,
@@ -138,8 +193,20 @@ export function scenarioOf(seed: number): Scenario {
           duplication: random.pick([0, 0.05]),
         },
     diskMsMax: random.pick([1, 5, deltaMs / 2, rough ? 5 * deltaMs : deltaMs / 2]),
-    drift: Array.from({ length: n }, () => 1 + (random.next() - 0.5) * (rough ? 0.02 : 0.0004)),
-    faults: faultsOf(random, { kind, n, f, deltaMs, faultyMs, liars }),
+    drift: Array.from({ length: n }, () => 1 + (random.next() - 0.5) * (isQuiet ? 0.0002 : rough ? 0.02 : 0.0004)),
+    faults: faultsOf(random, {
+      kind,
+      n,
+      f,
+      deltaMs,
+      faultyMs,
+      liars,
+      changes,
+      isQuiet,
+      candidates,
+      gapMs,
+      isFirst: seed < ADDITIONS_FROM,
+    }),
     pool: random.pick([
       { bytesMax: 16_000_000, countMax: 20_000 },
       { bytesMax: 400_000, countMax: 300 },
@@ -148,7 +215,13 @@ export function scenarioOf(seed: number): Scenario {
   }
 }
 
-type Plan = Pick<Scenario, 'kind' | 'n' | 'faultyMs' | 'liars'> & { readonly f: number; readonly deltaMs: number }
+type Plan = Pick<Scenario, 'kind' | 'n' | 'faultyMs' | 'liars' | 'isQuiet' | 'candidates'> & {
+  readonly f: number
+  readonly deltaMs: number
+  readonly changes: number
+  readonly gapMs: number | null
+  readonly isFirst: boolean
+}
 
 const ANYWHERE: readonly FaultKind[] = [
   'crash',
@@ -162,19 +235,41 @@ const ANYWHERE: readonly FaultKind[] = [
   'diskFull',
   'flap',
 ]
+/** Which count as lies without timing. */
+const LOST: readonly FaultKind[] = ['diskLost', 'recordLost']
+/** What seeds from `ADDITIONS_FROM` on have beside these. */
+const MORE: readonly FaultKind[] = ['readFails', 'rot']
+const MORE_LOST: readonly FaultKind[] = ['backup', 'backup', 'restore']
 const ROUGH: readonly FaultKind[] = ['cut', 'partition', 'partition', 'power']
 
 /** A swarm: each scenario draws which kinds of faults it has at all, and how many. */
 function faultsOf(random: Random, plan: Plan): Fault[] {
   const { kind, faultyMs, liars } = plan
-  let kinds = [...ANYWHERE, ...(kind === 'synchronous' ? (['diskLost', 'recordLost'] as const) : ROUGH)]
+  const isTimely = kind === 'synchronous'
+  const more = plan.isFirst ? [] : [...MORE, ...(isTimely ? MORE_LOST : [])]
+  let kinds = [...ANYWHERE, ...(isTimely ? LOST : ROUGH), ...more]
   kinds = kinds.filter(() => random.chance(0.5))
   if ([...liars.values()].includes('twins')) kinds.push('audience', 'audience')
-  if (kinds.length === 0) return []
-  const gapMs = random.pick([300, 1000, 4000])
-  const faults: Fault[] = []
+  const faults: Fault[] = changesOf(random, plan)
+  if (kinds.length === 0) return faults
+  const usualMs = random.pick([300, 1000, 4000])
+  const gapMs = (plan.gapMs ?? usualMs) * (plan.isQuiet ? 20 : 1)
   for (let at = random.below(2 * gapMs); at < faultyMs && faults.length < 60; at += 1 + random.below(2 * gapMs))
     faults.push(faultOf(random, random.pick(kinds), at, plan))
+  return faults.sort((a, b) => a.at - b.at)
+}
+
+function changesOf(random: Random, { n, changes, candidates, faultyMs }: Plan): Fault[] {
+  const kinds = ['rotate', 'parameters', 'remove', ...(candidates > 0 ? ['add', 'add', 'replace'] : [])] as ChangeKind[]
+  const faults: Fault[] = []
+  for (let i = 0; i < changes; i++) {
+    const worst = random.pick([null, null, 'crash', 'cut', 'power', 'stall'] as const)
+    const at = random.below(Math.floor(faultyMs * 0.6))
+    faults.push({ at, kind: 'change', member: random.below(n), change: random.pick(kinds), worst })
+  }
+  // Somebody sleeps through some of it.
+  if (changes > 1 && random.chance(0.5))
+    faults.push({ at: random.below(faultyMs >> 1), kind: 'crash', member: random.below(n), downMs: faultyMs })
   return faults
 }
 
@@ -214,6 +309,16 @@ function faultOf(random: Random, kind: FaultKind, at: number, { n, f, deltaMs, .
       return { at, kind, from: member, to: another }
     case 'audience':
       return { at, kind }
+    case 'readFails':
+      return { at, kind, member, reads: random.below(300) }
+    case 'rot':
+      return { at, kind, member, entries: random.pick([1, 10, 1000]) }
+    case 'backup':
+      return { at, kind, member }
+    case 'restore':
+      return { at, kind, member, downMs }
+    case 'change':
+      return { at, kind, member, change: 'parameters', worst: null }
   }
 }
 
@@ -235,4 +340,4 @@ export function reduced(scenario: Scenario, { without, honest = [], lights, clie
 export const describeScenario = ({ n, kind, liars, faults, lights, clients, parameters }: Scenario): string =>
   `n=${n} ${kind} Δ=${parameters.deltaMs} term=${parameters.termBlocks} ${parameters.percent}% ` +
   `${[...liars].map(([member, lie]) => `${member} ${lie}`).join(', ') || 'nobody lies'}; ` +
-  `${faults.length} faults, ${lights} lights, ${clients} clients`
+  `${faults.length} faults, ${faults.filter(({ kind: one }) => one === 'change').length} changes, ${lights} lights, ${clients} clients`

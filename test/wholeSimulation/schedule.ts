@@ -4,11 +4,14 @@
  * Invariant: nothing runs between events that the last event did not cause.
  */
 import { createHash } from 'node:crypto'
-import type { TimerHandle } from '../../node/clock.ts'
+import type { TimerHandle, Vigil } from '../../node/clock.ts'
 import { Queue } from '../simulation/queue.ts'
 
-/** Lets all settled promises run on: microtasks are done before the next turn of the event loop. */
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+/** Lets all settled promises run on: Node.js does all microtasks before the next tick. */
+const settle = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve))
+/** A turn of the event loop, which costs more: rejections that nobody handled are told in between. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+const EVENTS_PER_TURN = 256
 
 /** The queue of events, and the hash of what happened. */
 export class Schedule {
@@ -39,8 +42,9 @@ export class Schedule {
   async run(untilMs: number, isDone: () => boolean): Promise<void> {
     while (!isDone() && this.#queue.runNext(untilMs)) {
       this.events++
-      await settle()
+      await (this.events % EVENTS_PER_TURN === 0 ? turn() : settle())
     }
+    await turn()
   }
 }
 
@@ -54,6 +58,8 @@ export class Scope {
   alive = true
   pending = 0
   #stalledUntil = 0
+  #stalledSince = 0
+  readonly #vigils = new Set<() => void>()
 
   constructor(schedule: Schedule, bug: (error: unknown) => void) {
     this.#schedule = schedule
@@ -62,7 +68,30 @@ export class Scope {
 
   /** Nothing of this process runs for so long; what is due meanwhile runs afterwards, in order. */
   stall(forMs: number): void {
-    this.#stalledUntil = Math.max(this.#stalledUntil, this.#schedule.now + forMs)
+    const { now } = this.#schedule
+    const since = this.stalled ? this.#stalledSince : now
+    this.#stalledSince = since
+    this.#stalledUntil = Math.max(this.#stalledUntil, now + forMs)
+    this.#schedule.at(forMs, () => {
+      if (!this.alive || this.stalled) return
+      for (const noticed of this.#vigils) noticed()
+    })
+  }
+
+  /** Watches for stalls: `looked` hears of each, unless it was looked for before. `rate`: ms of this process per ms. */
+  vigil(looked: (gapMs: number) => void, rate: number): Vigil {
+    let seenAt = this.#schedule.now
+    const look = (): number => {
+      const gapMs = this.#stalledUntil <= seenAt ? 0 : Math.max(0, this.#schedule.now - this.#stalledSince) * rate
+      seenAt = this.#schedule.now
+      return gapMs
+    }
+    const noticed = (): void => {
+      const gapMs = look()
+      if (gapMs > 0) looked(gapMs)
+    }
+    this.#vigils.add(noticed)
+    return { look, stop: () => void this.#vigils.delete(noticed) }
   }
 
   /** Whether it is held up now. */

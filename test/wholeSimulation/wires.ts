@@ -194,6 +194,7 @@ export class Wires {
       if (!isHere || a.isLinkedTo(b) || this.find(b.publicKey, a) !== b || this.find(a.publicKey, b) !== a) return
       // What is cut is dialled again once it is whole.
       if (!this.isWhole(a.place, b.place)) return
+      if (!a.accepts(b.publicKey) || !b.accepts(a.publicKey)) return
       if (a.isPaused(b.publicKey) || b.isPaused(a.publicKey) || b.isLinkedTo(a)) return
       a.scope.later(0, () => a.link(b))
       b.scope.later(this.smallMs(), () => b.link(a))
