@@ -3,11 +3,12 @@
  * API key.
  */
 import type { Command } from 'commander'
-import { showAnswer } from './answers.ts'
+import { answerText, showAnswer } from './answers.ts'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { readText } from './files.ts'
+import { show } from './output.ts'
 
 const REGISTRATION_BYTES_MAX = 64 * 1024
 
@@ -51,7 +52,7 @@ export function registerDevice(program: Command, context: CommandContext): void 
     .description('show the trust in a device, who thinks what of it, and why it is cut off')
     .action(async (id: string, options: ClientOptions) => {
       const client = await clientOf(context, options, 'read')
-      showAnswer(context.output, await client.json({ segments: ['devices', id, 'trust'] }))
+      show(context.output, await client.json({ segments: ['devices', id, 'trust'] }), trustText)
     })
   clientCommand(device, 'history')
     .argument('<id>', 'address of the device')
@@ -83,6 +84,13 @@ export function registerDevice(program: Command, context: CommandContext): void 
       const client = await clientOf(context, options, 'write')
       showAnswer(context.output, await client.json({ method: 'POST', segments: ['devices'], json }))
     })
+}
+
+/** How the trust stands, and below it a table of the opinions. */
+function trustText(answer: unknown): string {
+  if (typeof answer !== 'object' || answer === null) return answerText(answer)
+  const { opinions, ...standing } = answer as { readonly opinions?: unknown }
+  return `${answerText(standing)}\n\n${answerText(opinions ?? [], ['rater', 'member', 'trustPpm', 'weightPpm', 'height'])}`
 }
 
 const collect = (word: string, before: string[] = []): string[] => [...before, word]

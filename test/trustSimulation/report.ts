@@ -82,8 +82,11 @@ function frame(left: number, bottom: number, shareMax: number, isFirst: boolean)
   const parts = [
     `<rect x="${left}" y="${bottom - HEIGHT}" width="${PANEL}" height="${HEIGHT}" fill="none" stroke="#999999"/>`,
   ]
-  for (let share = 0; share <= shareMax; share += 20)
-    parts.push(text(left + (PANEL * share) / shareMax, bottom + 14, `${share} %`, 'text-anchor="middle"'))
+  for (let share = 0; share <= shareMax; share += 20) {
+    // Those at the edges would run into the next panel's.
+    const anchor = share === 0 ? 'start' : share === shareMax ? 'end' : 'middle'
+    parts.push(text(left + (PANEL * share) / shareMax, bottom + 14, `${share} %`, `text-anchor="${anchor}"`))
+  }
   if (isFirst)
     for (const part of [0, 0.5, 1])
       parts.push(text(left - 6, bottom - HEIGHT * part + 4, `${100 * part} %`, 'text-anchor="end"'))

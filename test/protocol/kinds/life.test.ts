@@ -202,6 +202,7 @@ describe('trust and access', () => {
       blacklistedAt: 2,
       height: 4,
       approvers: [4, 2, 1].map((m) => toHex(key(m))),
+      ended: { cause: 'request', finalScorePpm: 100_000, height: 2 },
     })
     expect(readTrust(chain, address(D))).toMatchObject({ trustPpm: 800_000, below: 0 })
     expect(chain.run('kv.put', D, { key: 'k', value: new Uint8Array(1) })).toBeNull()
