@@ -11,7 +11,7 @@ const files = [...readProject(ROOT.pathname).sources.values()].filter(({ path })
 const strings = files.flatMap(({ path, strings }) => strings.map(({ value, line }) => ({ path, value, line })))
 const codes = codeRows().map(({ code }) => code)
 
-/** Words of others that look like codes: environment variables, settings and codes of Node.js, its HTTP parser, LevelDB and fastify, settings of glibc. */
+/** Words of others that look like codes: environment variables, settings of glibc; codes of Node.js, its HTTP parser, LevelDB and fastify. */
 const FOREIGN = /^(?:ALTHING|ERR|HPE|LEVEL|FST_ERR|MALLOC|NODE)_/
 
 describe('docs/errors.md', () => {
