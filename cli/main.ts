@@ -19,10 +19,12 @@ import { registerInspect } from './inspect.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerProof } from './proof.ts'
+import { registerReading } from './reading.ts'
 import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
+import { registerStix } from './stix.ts'
 import { registerTestnet } from './testnet.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
@@ -49,6 +51,8 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerReading,
+  registerStix,
   registerMember,
   registerParam,
   registerProposal,

@@ -24,13 +24,11 @@ export const DEFAULT_PARAMETERS: Parameters = Object.freeze({
   timeoutDoublingsMax: 8,
   inclusionTimeoutMs: 60_000,
   clockDriftMs: 5000,
-})
-
-/** Trust rules of a new consortium where `init` is told nothing else. Parts per million. */
-export const DEFAULT_TRUST: Genesis['trust'] = Object.freeze({
-  thresholdPpm: 300_000,
-  patience: 3,
-  initialPpm: 700_000,
+  trustThresholdPpm: 300_000,
+  trustPatience: 2,
+  trustInitialPpm: 700_000,
+  trustMinRaters: 3,
+  trustFreshnessMs: 600_000,
 })
 
 // A genesis that breaks no rule. One field at a time is put into it, so that the codec judges that field alone.
@@ -40,7 +38,6 @@ const EXAMPLE: Genesis = {
   network: 'example',
   createdAt: 0,
   memberSet: { members: [{ name: 'A', publicKey: fromHex(EXAMPLE_KEY) }], parameters: DEFAULT_PARAMETERS },
-  trust: DEFAULT_TRUST,
   apiKeys: [[]],
 }
 
@@ -140,7 +137,7 @@ export function parseGenesis(text: string, expectedChainId?: string): Parsed<Gen
 }
 
 function readGenesis(reader: Reader, json: unknown): Genesis {
-  const needed = ['format', 'network', 'createdAt', 'members', 'parameters', 'trust']
+  const needed = ['format', 'network', 'createdAt', 'members', 'parameters']
   const root = reader.object('genesis', json, needed, ['chainId'])
   const format = root['format'] as number
   const network = root['network'] as string
@@ -152,7 +149,6 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     ...EXAMPLE,
     memberSet: { ...EXAMPLE.memberSet, parameters: value },
   }))
-  const trust = readNumbers(reader, 'trust', root['trust'], DEFAULT_TRUST, (value) => ({ ...EXAMPLE, trust: value }))
 
   const owners = new Map<string, string>()
   const names = new Map<string, string>()
@@ -195,7 +191,7 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     members.push({ name, publicKey: key === undefined ? new Uint8Array(33) : fromHex(key) })
     apiKeys.push(keys)
   }
-  return { format, network, createdAt, memberSet: { members, parameters }, trust, apiKeys }
+  return { format, network, createdAt, memberSet: { members, parameters }, apiKeys }
 }
 
 // Every key of `standard` as a number that the codec takes.
@@ -254,7 +250,6 @@ export function renderGenesis(genesis: Genesis): string {
       apiKeys: genesis.apiKeys[i] ?? [],
     })),
     parameters: genesis.memberSet.parameters,
-    trust: genesis.trust,
   }
   return `${JSON.stringify(file, null, 2)}\n`
 }

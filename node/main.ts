@@ -36,6 +36,7 @@ import { Pool, type PoolObserver } from './pool/pool.ts'
 import { type Removal, RemovalWatch } from './removal.ts'
 import { Roster } from './service/roster.ts'
 import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
+import { Publishing } from './stix/publishing.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import type { DirectoryLock } from './store/lock.ts'
 import { requireSigningRecord, type SigningRecord, signingDirectory } from './store/signingRecord.ts'
@@ -103,6 +104,7 @@ export class MemberNode {
   readonly intake: Intake
   readonly network: Network
   readonly eras: Eras
+  readonly stix: Publishing
   readonly startedAt: number
   readonly #parts: Parts
   readonly #listeners = new Set<(blocks: readonly CommittedBlock[]) => void>()
@@ -110,7 +112,7 @@ export class MemberNode {
   #stopping: Promise<void> | undefined
 
   private constructor(
-    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras'>,
+    fields: Pick<MemberNode, 'genesis' | 'roster' | 'executor' | 'pool' | 'intake' | 'network' | 'eras' | 'stix'>,
     parts: Parts,
     startedAt: number,
   ) {
@@ -122,6 +124,7 @@ export class MemberNode {
     this.intake = fields.intake
     this.network = fields.network
     this.eras = fields.eras
+    this.stix = fields.stix
     this.#parts = parts
     this.startedAt = startedAt
   }
@@ -350,13 +353,20 @@ export class MemberNode {
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
     })
-    const memberOf = () => (eras.present.me < 0 ? undefined : eras.present.ledger)
     const removal = new RemovalWatch({
-      ...{ own: publicKey, chainId, network, clock, log, memberOf },
+      ...{ own: publicKey, chainId, network, clock, log },
+      memberOf: () => (eras.present.me < 0 ? undefined : eras.present.ledger),
       lastSeat: () => lastSeat(executor.reads, eras.present.ledger.era, publicKey),
     })
+    const publishing = new Publishing({
+      ...{ clock, chainId, genesis, log, reads: executor.reads },
+      secretKey: options.secretKey,
+      present: () => ({ me: eras.present.me, size: eras.present.keys.length }),
+      submit: (encoded) => intake.submit(encoded),
+      publish: (piece) => network.publish('stix', piece),
+    })
     const node = new MemberNode(
-      { genesis, roster, executor, pool, intake, network, eras },
+      { genesis, roster, executor, pool, intake, network, eras, stix: publishing },
       {
         ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion, removal },
         newestSeenAt() {
@@ -380,7 +390,11 @@ export class MemberNode {
       eras.link(peer, up && run !== undefined ? toHex(run) : null)
     })
     network.onGossip(async (topic, data) =>
-      topic === 'proposals' ? VERDICTS[eras.receiveGossiped(data) ?? 'OK'].verdict : intake.judge(topic, data),
+      topic === 'proposals'
+        ? VERDICTS[eras.receiveGossiped(data) ?? 'OK'].verdict
+        : topic === 'stix'
+          ? VERDICTS[await publishing.judge(data)].verdict
+          : intake.judge(topic, data),
     )
     node.onCommitted((blocks) => {
       // Before the era moves on: whoever is named by a proposal may come in, and whoever no longer is may not.
@@ -451,12 +465,12 @@ export class MemberNode {
   #committed(blocks: readonly CommittedBlock[], view: number | null): void {
     if (view !== null) this.#parts.handing.included(view, this.#parts.newestSeenAt())
     this.#parts.growth.committed()
+    this.stix.committed(blocks)
     for (const listener of this.#listeners) listener(blocks)
   }
 
   #remember(evidence: Evidence): void {
-    this.evidence.push(evidence)
-    if (this.evidence.length > 256) this.evidence.shift()
+    if (this.evidence.push(evidence) > 256) this.evidence.shift()
   }
 
   /** Stops taking in, signs nothing more, closes everything. Bounded by the network's own 3 s and the store's last batch. */
@@ -470,6 +484,7 @@ export class MemberNode {
     removal.stop()
     handing.stop()
     accusing.stop()
+    this.stix.stop()
     congestion.stop()
     this.intake.stop()
     this.eras.stop()

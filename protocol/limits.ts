@@ -44,8 +44,23 @@ export const LIMITS = {
   stateValueBytesMax: 60 * 1024,
   /** Entries of the whole BKVS: bounds the memory of the state tree (about 110 bytes each). Beyond: STATE_FULL. */
   stateEntriesMax: 4_000_000,
+  /** Voices about one device that are kept (40 bytes each). Further ones wait until one is no longer fresh. */
+  ratersMax: 64,
+  /** How far a device's clock may be ahead when it forms an opinion, ms of block time. Beyond: OPINION_AHEAD. */
+  opinionAheadMsMax: 60_000,
+  /** Opinions in one `trust.opinion`. More: another transaction. */
+  opinionsMax: 64,
+  /** A STIX bundle in a transaction, bytes; a larger one is anchored by its hash alone. */
+  stixBundleBytesMax: 48 * 1024,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
+  /** A signed reading's SenML pack, UTF-16 units, and its records. Beyond: READING_MALFORMED. */
+  readingCharactersMax: 4096,
+  readingRecordsMax: 64,
+  /** Name of a measurement, base name included (RFC 8428 §4.5.1 sets no bound). */
+  readingNameCharactersMax: 256,
+  /** Readings in one batch. */
+  batchReadingsMax: 65_536,
   /** A small consensus message, bytes: 64 signatures and their frame. */
   consensusMessageBytesMax: 64 * 1024,
 } as const

@@ -127,6 +127,29 @@ export const VERDICTS = {
     409,
     'The device is in mode observe: scored, never cut off. Its owner can change the mode to enforce.',
   ),
+  DEVICE_TRUSTED: ignore(
+    1,
+    409,
+    'The device belongs to another member, and its trust is not below the threshold. ' +
+      'Score it: it is cut off once the voices about it agree, or by its owner.',
+  ),
+  OPINION_SELF: ignore(1, 422, 'A device gave an opinion about itself. Leave it out: it would not count.'),
+  OPINION_SEGMENT: ignore(
+    1,
+    422,
+    'An opinion is about a device of another segment. Devices judge what they can see: those of their own.',
+  ),
+  OPINION_STALE: ignore(
+    0,
+    409,
+    'An opinion is older than the time for which opinions count, or not newer than the rater’s last about the same device. ' +
+      'Look again and send what is true now.',
+  ),
+  OPINION_AHEAD: ignore(
+    1,
+    422,
+    'observedAt of an opinion lies more than a minute ahead of the time of the block. Set the clock of the device.',
+  ),
   APPROVALS_MISSING: ignore(
     0,
     422,
@@ -216,6 +239,57 @@ export const VERDICTS = {
   ),
   REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
 
+  // STIX bundles.
+  STIX_HEIGHT: ignore(
+    0,
+    422,
+    'The bundle is about a block that is not below the one that would hold it. Wait for that block.',
+  ),
+  STIX_HASH: reject(
+    20,
+    422,
+    'The hash is not that of the bundle beside it. Hash the canonical text (RFC 8785) with SHA3-256.',
+  ),
+  STIX_KNOWN: ignore(
+    0,
+    409,
+    'That hash is anchored for that block, or this member has anchored another. Nothing is to be done.',
+  ),
+  STIX_OTHER: ignore(
+    1,
+    422,
+    'A member gossips a bundle that is not the one that its block gives. Compare the versions of both.',
+  ),
+
+  // Signed readings (reading.ts), judged where they come in: at a gateway, or by whoever checks a batch.
+  READING_MALFORMED: reject(
+    0,
+    400,
+    'Not a signed reading: no SenML pack (RFC 8428) with absolute times, or too large. The message names the place.',
+  ),
+  READING_SIGNATURE: reject(
+    0,
+    400,
+    'The signature of a reading recovers to no key. It is 65 bytes over SHA3-256(tag, chain id, bytes of the pack), with low S.',
+  ),
+  READING_BATCH: reject(
+    0,
+    422,
+    'The reading is not the one at this place of the anchored batch: it, its signature or its place was altered. Ask for the original.',
+  ),
+  READING_SENSOR: ignore(
+    0,
+    403,
+    'The reading was signed by a key that this gateway does not know, or was altered on its way (which looks the same). ' +
+      'Name the sensor in rtu.sensors.',
+  ),
+  READING_DUPLICATE: ignore(0, 409, 'The gateway holds this reading already. Nothing is to be done.'),
+  READING_FULL: ignore(
+    0,
+    507,
+    'The gateway has no room for more readings. Take archived batches out of its folder, or give it more (rtu.readings_mb).',
+  ),
+
   // Snapshots that a member offers to one who joins.
   SNAPSHOT_INVALID: reject(
     100,
@@ -292,7 +366,7 @@ export const VERDICTS = {
   LIGHT_NOT_A_REPORT: reject(
     20,
     422,
-    'A device hands in reports about itself (device.report) and nothing else. Submit this through the API.',
+    'A device hands in reports about itself (device.report), batches of readings (reading.batch) and nothing else. Submit this through the API.',
   ),
   LIGHT_FOREIGN_REPORT: reject(
     20,

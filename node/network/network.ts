@@ -16,7 +16,7 @@ export type PeerRole = 'member' | 'device' | 'sync' | 'former'
 export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 
 /** Gossip topics. On the wire each carries the chain id, so that two chains never mix. */
-export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals'] as const
+export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals', 'stix'] as const
 /** One of `GOSSIP_TOPICS`. */
 export type GossipTopic = (typeof GOSSIP_TOPICS)[number]
 /** accept: pass on. ignore: do not pass on, nobody's fault. reject: the peer that passed it on is at fault. */

@@ -21,8 +21,9 @@ const KEY = Uint8Array.of(1)
 /** Under it, the chain that the record is of. */
 const CHAIN_KEY = Uint8Array.of(4)
 const CHECKSUM_BYTES = 32
-/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. */
-const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. Hardly
+ * anything is ever read from it, so that it needs no cache. */
+const BUFFERS = { writeBufferBytes: 4 * 1024 * 1024, cacheBytes: 1024 * 1024 } as const
 
 /**
  * Creates the record of `chainId` with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
@@ -71,7 +72,7 @@ export async function openSigningRecord(
   await requireSigningRecord(directory, disk)
   let store: KeyValueStore
   try {
-    store = await disk.openStore(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
+    store = await disk.openStore(directory, { mode: 'open', ...BUFFERS })
   } catch (error) {
     if (isAlthingError(error, 'STORE_MISSING'))
       throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record`, error)

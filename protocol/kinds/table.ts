@@ -9,7 +9,10 @@ import { governanceApprove, governancePropose, governanceWithdraw } from './gove
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
+import { stixBundleKind } from './stix/bundle.ts'
+import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
 // Method parameters are compared both ways, so kinds of different payloads stand in one list; only `apply` after its own `payload` is called.
@@ -22,13 +25,16 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceUpdate,
   deviceRetire,
   deviceReport,
+  readingBatch,
   trustScore,
+  trustOpinion,
   accessBlacklist,
   accessReinstate,
   evidence,
   governancePropose,
   governanceApprove,
   governanceWithdraw,
+  stixBundleKind,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

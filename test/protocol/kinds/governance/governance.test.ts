@@ -29,6 +29,11 @@ const UNCHANGED: ParameterChanges = {
   timeoutDoublingsMax: null,
   inclusionTimeoutMs: null,
   clockDriftMs: null,
+  trustThresholdPpm: null,
+  trustPatience: null,
+  trustInitialPpm: null,
+  trustMinRaters: null,
+  trustFreshnessMs: null,
 }
 const consentOf = (n: number, name: string, addresses: readonly string[] = ADDRESSES): Uint8Array =>
   sign('membership', CHAIN, consentBytes(name, addresses), secretKey(n))
