@@ -12,6 +12,7 @@ import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
+import { installModuleEngine } from '../protocol/modules/engine.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
 import { backupOf } from './backup/format.ts'
 import { Driver } from './consensus/driver.ts'
@@ -26,16 +27,16 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
-import type { NodeLog } from './log.ts'
+import type { MemberOptions } from './memberOptions.ts'
 import { lastSeat, memberAddresses, sayWhere } from './membership.ts'
-import type { NetworkLimits } from './network/limits.ts'
+import { ModuleHost } from './modules/host.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
-import { Pool, type PoolObserver } from './pool/pool.ts'
+import { Pool, type PoolObserver, signedOf } from './pool/pool.ts'
 import { type Removal, RemovalWatch } from './removal.ts'
 import { Roster } from './service/roster.ts'
-import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
+import { Growth, type GrowthFigures } from './snapshot/growth.ts'
 import { Publishing } from './stix/publishing.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import type { DirectoryLock } from './store/lock.ts'
@@ -43,33 +44,6 @@ import { requireSigningRecord, type SigningRecord, signingDirectory } from './st
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 import { althingVersion } from './version.ts'
-
-/** What a member's daemon is made of. */
-export type MemberOptions = {
-  readonly genesis: Genesis
-  readonly dataDirectory: string
-  /** 32-byte secret of the member. */
-  readonly secretKey: Uint8Array
-  readonly listen: readonly string[]
-  readonly announce: readonly string[]
-  /** Where members listen, by name or key (66 hexadecimal digits). Of those that are not named here, what the state says counts. */
-  readonly peers: readonly { readonly member: string; readonly address: string }[]
-  readonly pool: { readonly bytesMax: number; readonly countMax: number }
-  /** Bounds of the network other than its defaults. */
-  readonly networkLimits?: Partial<NetworkLimits>
-  readonly diskFreeBytesMin: number
-  /** How much of the past is kept, and how an empty ledger is filled. */
-  readonly ledger: Omit<GrowthOptions, 'snapshotsDirectory'>
-  /** Start without a signing record (agreement.md §6). */
-  readonly recover: boolean
-  /** Hears how transactions leave the pool. */
-  readonly poolObserver?: PoolObserver
-  readonly log: NodeLog
-  /** Called once, when the node cannot go on. */
-  readonly fatal: (error: unknown) => void
-  /** Called once, when another ledger stands ready: the node is to be stopped and started again on the same directory. */
-  readonly restart: () => void
-}
 
 type Parts = {
   readonly lock: DirectoryLock
@@ -132,6 +106,7 @@ export class MemberNode {
   /** Opens everything on `platform`, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
   static async start(options: MemberOptions, platform: Platform = systemPlatform): Promise<MemberNode> {
     installPrimitives(platform.primitives)
+    installModuleEngine(new ModuleHost())
     const { genesis } = options
     const { disk } = platform
     const chainId = chainIdOf(genesis)
@@ -337,8 +312,7 @@ export class MemberNode {
       isValid(id) {
         const entry = pool.get(id)
         if (entry === undefined) return false
-        const signed = { transaction: entry.transaction, signer: fromHex(entry.signer) }
-        return checkTransaction(signed, executor.surroundings(clock.now())) === null
+        return checkTransaction(signedOf(entry), executor.surroundings(clock.now())) === null
       },
       censored(view) {
         log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')
@@ -353,17 +327,17 @@ export class MemberNode {
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
     })
-    const removal = new RemovalWatch({
-      ...{ own: publicKey, chainId, network, clock, log },
-      memberOf: () => (eras.present.me < 0 ? undefined : eras.present.ledger),
-      lastSeat: () => lastSeat(executor.reads, eras.present.ledger.era, publicKey),
-    })
     const publishing = new Publishing({
       ...{ clock, chainId, genesis, log, reads: executor.reads },
       secretKey: options.secretKey,
       present: () => ({ me: eras.present.me, size: eras.present.keys.length }),
       submit: (encoded) => intake.submit(encoded),
       publish: (piece) => network.publish('stix', piece),
+    })
+    const memberOf = () => (eras.present.me < 0 ? undefined : eras.present.ledger)
+    const removal = new RemovalWatch({
+      ...{ own: publicKey, chainId, network, clock, log, memberOf },
+      lastSeat: () => lastSeat(executor.reads, eras.present.ledger.era, publicKey),
     })
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, eras, stix: publishing },

@@ -21,7 +21,7 @@ import { isAlthingError } from '../errors.ts'
 import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
-import type { Pool } from '../pool/pool.ts'
+import { type Pool, signedOf } from '../pool/pool.ts'
 import type { Pace } from '../steps.ts'
 import type { KeptBlocks } from '../store/keptBlocks.ts'
 import { Bodies } from './bodies.ts'
@@ -207,7 +207,7 @@ export class Blocks implements BlockDuties {
         await this.#arrival(idleMs)
         continue
       }
-      const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
+      const signed = taken.map(signedOf)
       const built = await this.#whenThereIsRoom(() => executor.buildInSteps(fromHex(parent), signed, clock.now(), pace))
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)

@@ -9,6 +9,7 @@ import { governanceApprove, governancePropose, governanceWithdraw } from './gove
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { moduleActivate, modulePublish } from './module/module.ts'
 import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
 import { stixBundleKind } from './stix/bundle.ts'
@@ -33,8 +34,10 @@ const ROWS: readonly Kind<unknown>[] = [
   evidence,
   governancePropose,
   governanceApprove,
-  governanceWithdraw,
   stixBundleKind,
+  governanceWithdraw,
+  modulePublish,
+  moduleActivate,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */
