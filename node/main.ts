@@ -445,8 +445,7 @@ export class MemberNode {
   }
 
   #remember(evidence: Evidence): void {
-    this.evidence.push(evidence)
-    if (this.evidence.length > 256) this.evidence.shift()
+    if (this.evidence.push(evidence) > 256) this.evidence.shift()
   }
 
   /** Stops taking in, signs nothing more, closes everything. Bounded by the network's own 3 s and the store's last batch. */

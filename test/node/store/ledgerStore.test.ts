@@ -42,6 +42,7 @@ describe('buckets', () => {
       replayRecords: 13,
       transactionIds: 14,
       chunks: 15,
+      eraEnds: 16,
     })
   })
 })

@@ -41,6 +41,23 @@ describe('signing record', () => {
     await again.close()
   })
 
+  it('signing record: evidence kept beside it is there after reopening, until it is let go; blocks and record are not touched', async () => {
+    const directory = signingDirectory(data)
+    await createSigningRecord(directory, CHAIN_ID, b(1))
+    const record = await openSigningRecord(directory, CHAIN_ID)
+    record.blocks.keep({ height: 7, hash: new Uint8Array(32).fill(5), header: b(1), transactions: [] })
+    await record.write(b(2))
+    for (const payload of [b(8), b(9), b(9)]) await record.evidence.keep(payload)
+    await record.close()
+    const again = await openSigningRecord(directory, CHAIN_ID)
+    const kept = (await again.evidence.stored()).map((payload) => [...payload])
+    expect(kept.sort()).toEqual([[8], [9]])
+    await again.evidence.forget(b(8))
+    expect((await again.evidence.stored()).map((payload) => [...payload])).toEqual([[9]])
+    expect([again.read(), again.blocks.size]).toEqual([b(2), 1])
+    await again.close()
+  })
+
   it('signing record: missing → SIGNING_RECORD_MISSING, and nothing is created', async () => {
     const directory = signingDirectory(data)
     const refused = { code: 'SIGNING_RECORD_MISSING', exitCode: 78 }
