@@ -456,7 +456,7 @@ export class MemberNode {
     handing.stop()
     accusing.stop()
     congestion.stop()
-    this.intake.stop()
+    this.intake.flush()
     this.eras.stop()
     await this.network.stop()
     await growth.stop()
