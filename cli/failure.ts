@@ -127,6 +127,16 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'No key can have that name.',
     'A name is `node`, or up to 32 lower-case letters, digits and hyphens for an API key.',
   ),
+  MODULE_HEIGHTS: failure(
+    EXIT.usage,
+    'Members ask for the module from several heights on, or none does.',
+    'Say which: `althing module activate <hash> --at-height <height>`.',
+  ),
+  MODULE_UNUSABLE: failure(
+    EXIT.badData,
+    'The binary may not run as a security module; the message has the code of why.',
+    'docs/modules.md says what a module may do, and how to build one.',
+  ),
   MEMBERS_INVALID: failure(
     EXIT.badData,
     'The file is not a list of members.',
@@ -151,6 +161,16 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     EXIT.usage,
     'A change that is to be proposed breaks a bound of its own.',
     'docs/governance.md lists names, parameters and bounds.',
+  ),
+  READINGS_MALFORMED: failure(
+    EXIT.badData,
+    'A file of readings holds what is no signed reading, no SenML pack, or one that was altered.',
+    'Look at the line that is named: a pack is one JSON list in one line, with absolute times; a signed reading is as `reading sign` wrote it.',
+  ),
+  READINGS_OTHER: failure(
+    EXIT.badData,
+    'The readings and the proof of a batch do not belong together.',
+    'Take the file whose name has the root of the batch, and the proof of the transaction that anchored it.',
   ),
   REGISTRATION_INCOMPLETE: failure(
     EXIT.usage,

@@ -11,6 +11,8 @@ import { ERA_STATE_KEY, type EraRecord, readEra } from './kinds/governance/recor
 import type { BlockContext, Kind, StateReader, StateView } from './kinds/kind.ts'
 import { roleOf } from './kinds/roles.ts'
 import { KINDS } from './kinds/table.ts'
+import { evaluateTrust } from './kinds/trust/evaluation.ts'
+import { OPINIONS_PREFIX } from './kinds/trust/opinions.ts'
 import { LIMITS } from './limits.ts'
 import type { PublicKeyHex } from './members.ts'
 import { addressOf } from './signature.ts'
@@ -195,6 +197,7 @@ export class BlockExecution {
   readonly #state: Overlay
   readonly #nonces = new Map<string, NonceUse>()
   #nextEra: EraRecord | null = null
+  #ended = false
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings
@@ -203,6 +206,7 @@ export class BlockExecution {
 
   /** Applies one transaction after those before, or says why not. */
   apply(signed: SignedTransaction): Code | null {
+    if (this.#ended) throw new Error('the block has ended')
     const { transaction, signer } = signed
     const { block, seen, entries } = this.#surroundings
     // What would come after it is of the next era: its signers, quorum and parameters are other ones.
@@ -233,7 +237,19 @@ export class BlockExecution {
     return null
   }
 
-  /** State after the transactions applied up to now. */
+  /**
+   * Ends the block: what follows from all of its transactions together (the trust in devices). Once, after the last of them. It is never
+   * refused: records of devices that are cut off take of the entries kept free.
+   */
+  end(): void {
+    if (this.#ended) throw new Error('a block ends once')
+    this.#ended = true
+    const changed = [...this.#state.changes().keys()].filter((key) => key.startsWith(OPINIONS_PREFIX))
+    const ids = changed.map((key) => key.slice(OPINIONS_PREFIX.length))
+    evaluateTrust(ids, this.#surroundings.block, this.#state)
+  }
+
+  /** State after the transactions applied up to now, and after `end` that of the block. */
   get state(): Overlay {
     return this.#state
   }
@@ -265,6 +281,7 @@ export function executeTransactions(transactions: readonly SignedTransaction[], 
     const code = execution.apply(transactions[index] as SignedTransaction)
     if (code !== null) return { index, code }
   }
+  execution.end()
   return { applied: execution }
 }
 

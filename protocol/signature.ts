@@ -16,6 +16,7 @@ export const DOMAINS = {
   message: tag('althing/message/1'),
   reinstatement: tag('althing/reinstatement/1'),
   membership: tag('althing/membership/1'),
+  reading: tag('althing/reading/1'),
   hello: tag('althing/hello/1'),
 } as const
 /** A purpose of signatures. */

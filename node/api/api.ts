@@ -20,7 +20,9 @@ import { governanceRoutes } from './routes/governance.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { ledgerRoutes } from './routes/ledger.ts'
 import { maintenanceRoutes } from './routes/maintenance.ts'
+import { moduleRoutes } from './routes/modules.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { stixRoutes } from './routes/stix.ts'
 import { transactionRoutes } from './routes/transactions.ts'
 import { problemSchema } from './schemas.ts'
 import { createTokenChecker, type TokenRules } from './token.ts'
@@ -300,6 +302,8 @@ async function register(
       deviceRoutes(part, context)
       ledgerRoutes(part, context)
       governanceRoutes(part, context)
+      stixRoutes(part, context)
+      moduleRoutes(part, context)
       feedRoutes(part, context)
       maintenanceRoutes(part, context)
       await part.register(async (own) => kvRoutes(own as unknown as Server, context))

@@ -10,10 +10,13 @@ import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
 import type { EvidenceRecord } from '../../protocol/kinds/evidence/record.ts'
 import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
+import type { ModuleRecord } from '../../protocol/kinds/module/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
-import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
-import type { PublicKeyHex } from '../../protocol/members.ts'
+import type { BundleClaim } from '../../protocol/kinds/stix/record.ts'
+import type { KeptOpinion } from '../../protocol/kinds/trust/opinions.ts'
+import type { TrustPoint, TrustRecord } from '../../protocol/kinds/trust/record.ts'
+import type { Parameters, PublicKeyHex } from '../../protocol/members.ts'
 import type { StateEntry } from '../../protocol/state/entry.ts'
 import type { Code } from '../../protocol/verdict.ts'
 
@@ -63,6 +66,20 @@ export type OpenProposal = {
   readonly expired: boolean
 }
 
+/** What members said of the STIX bundle of the block at `height`. */
+export type AnchoredBundle = { readonly height: number; readonly claims: readonly BundleClaim[] }
+/** A security module. `active`: it judges the reports of the next block. `activeFrom`: the height from which it does or will. */
+export type PublishedModule = {
+  readonly hash: string
+  readonly module: ModuleRecord
+  readonly active: boolean
+  readonly activeFrom: number | null
+  /** Members of the present era that want it to run, and from which height on. */
+  readonly votes: readonly { readonly member: PublicKeyHex; readonly height: number }[]
+  /** Members that it takes. */
+  readonly needed: number
+}
+
 /** An offence of a member that is recorded on the chain. `key`: its state key; `name`: of the member, null once its key is no member's. */
 export type Offence = {
   readonly key: string
@@ -84,6 +101,25 @@ export type DeviceSnapshot = {
   readonly reports?: ReportsRecord | undefined
   /** Counters by category; in answers about a single device only. */
   readonly events?: ReadonlyMap<CategoryName, EventRecord> | undefined
+}
+
+/** An opinion about a device as it stands in the state. */
+export type DeviceOpinion = Omit<KeptOpinion, 'rater'> & {
+  /** Id of a device, or address of a member. */
+  readonly rater: string
+  /** Name of the member whose outside modules speak; null for a device. */
+  readonly member: string | null
+  /** What it weighs now; 0: it does not count, being no longer fresh, of another segment, or of a rater that is cut off or not trusted at all. */
+  readonly weightPpm: number
+}
+
+/** How the trust in a device stands, and all that it rests on. */
+export type DeviceTrust = Pick<DeviceSnapshot, 'device' | 'blacklist' | 'reinstatement'> & {
+  readonly trust: TrustRecord
+  /** Those of the present era. */
+  readonly parameters: Parameters
+  /** In the order of raters. */
+  readonly opinions: readonly DeviceOpinion[]
 }
 
 /** One anomaly event of a committed report. `sequence` orders all events of one device and never changes: the cursor. */
@@ -163,6 +199,15 @@ export type ApiDependencies = {
   proposal(id: string): Promise<OpenProposal | undefined>
   /** Recorded offences, of one member if given, after the state key `after`, in the order of their keys. */
   offences(page: { member: string | undefined; after: string | undefined; limit: number }): Promise<readonly Offence[]>
+  /** Claims about STIX bundles, of blocks above the height `after`, in ascending order. */
+  stixBundles(page: { after: number | undefined; limit: number }): Promise<readonly AnchoredBundle[]>
+  /** The STIX bundle of a block: its canonical text. */
+  stixBundle(height: number): Promise<{ readonly text: string } | 'none' | 'pruned' | 'unknown'>
+  /** Security modules after the hash `after`, in ascending order of hash. */
+  modules(page: { after: string | undefined; limit: number }): Promise<readonly PublishedModule[]>
+  module(hash: string): Promise<PublishedModule | undefined>
+  /** Its binary. */
+  moduleCode(hash: string): Promise<Uint8Array | undefined>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>
@@ -171,6 +216,10 @@ export type ApiDependencies = {
     id: string,
     page: { category: CategoryName | undefined; before: number | undefined; limit: number },
   ): Promise<readonly DeviceEvent[]>
+  /** Undefined where no such device is registered. */
+  deviceTrust(id: string): Promise<DeviceTrust | undefined>
+  /** Points of the history of the trust in a device before the sequence `before`, newest first. */
+  trustHistory(id: string, page: { before: number | undefined; limit: number }): Promise<readonly TrustPoint[]>
   /**
    * The text of the proof file of a committed transaction (ledger.md §5); a proof has one text. `kept`: its bytes, where the client has them.
    */

@@ -1,6 +1,6 @@
 /**
  * Stage: HTTP API. Values of the ledger as JSON.
- * Invariants: bytes are lower-case hexadecimal, except free contents (`value`, `features`), which are base64; heights and times are numbers,
+ * Invariants: bytes are lower-case hexadecimal, except free contents (`value`, `features`, `code`), which are base64; heights and times are numbers,
  * times in ms since 1970-01-01T00:00Z.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
@@ -9,15 +9,18 @@ import { KINDS } from '../../protocol/kinds/table.ts'
 import type { Member } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
 import type {
+  AnchoredBundle,
   CommittedBlock,
   CommittedCertificate,
   DeviceSnapshot,
+  DeviceTrust,
   KnownTransaction,
   Offence,
   OpenProposal,
+  PublishedModule,
 } from './dependencies.ts'
 
-const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features'])
+const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features', 'code'])
 
 /** `value` with its bytes as text; `name` is the field that it stands in. */
 function jsonOf(value: unknown, name = ''): unknown {
@@ -71,6 +74,14 @@ export function proposalView({ id, proposal, needed, expired }: OpenProposal): R
   return { id, ...(jsonOf(rest) as object), change: shown, needed, expired }
 }
 
+/** A security module. */
+export const moduleView = ({ hash, module, votes, ...rest }: PublishedModule): Record<string, unknown> => ({
+  hash,
+  ...module,
+  ...rest,
+  votes: [...votes],
+})
+
 /** A recorded offence. */
 export const offenceView = ({ member, name, era, view, record }: Offence): Record<string, unknown> => ({
   member,
@@ -90,6 +101,26 @@ export function deviceView({ id, device, trust, blacklist, reinstatement, report
     reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
     reports: reports === undefined ? null : jsonOf(reports),
     ...(events === undefined ? {} : { events: jsonOf(events) }),
+  }
+}
+
+/** The trust in a device: how it stands, the rule, every opinion, and why the device is or was cut off. */
+export function trustView({ device, trust, parameters, opinions, blacklist, reinstatement }: DeviceTrust): object {
+  const { trustThresholdPpm, trustPatience, trustMinRaters, trustFreshnessMs } = parameters
+  return {
+    ...(jsonOf(trust) as object),
+    status: device.status,
+    mode: device.mode,
+    segment: device.segment,
+    rule: {
+      thresholdPpm: trustThresholdPpm,
+      patience: trustPatience,
+      minRaters: trustMinRaters,
+      freshnessMs: trustFreshnessMs,
+    },
+    opinions: jsonOf(opinions),
+    blacklist: blacklist === undefined ? null : jsonOf(blacklist),
+    reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
   }
 }
 
@@ -121,3 +152,12 @@ export function transactionView(id: string, known: KnownTransaction): Record<str
     bytes: known.bytes.length,
   }
 }
+
+/** What members said of the STIX bundle of one block. */
+export const bundleView = ({ height, claims }: AnchoredBundle) => ({
+  height,
+  claims: claims.map(({ hash, member, height: at, transaction }) => ({
+    ...{ hash: toHex(hash), member },
+    ...{ height: at, transaction: toHex(transaction) },
+  })),
+})

@@ -138,7 +138,7 @@ export class Intake {
 
   /** The verdict of the table on a gossiped piece: what nobody honest passes on is held against who did. */
   async judge(topic: GossipTopic, piece: Uint8Array): Promise<GossipVerdict> {
-    if (topic === 'proposals') return 'ignore'
+    if (topic === 'proposals' || topic === 'stix') return 'ignore'
     const codes = await this.receive(topic, piece)
     return codes === 'malformed' || codes.some((code) => VERDICTS[code].verdict === 'reject') ? 'reject' : 'accept'
   }

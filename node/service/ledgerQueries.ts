@@ -17,9 +17,19 @@ import {
 } from '../../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { kvStateKey } from '../../protocol/kinds/kv/kv.ts'
+import {
+  type Activation,
+  activeModule,
+  decodeModule,
+  MODULE_PREFIX,
+  readActive,
+  readModuleCode,
+  readModuleVote,
+} from '../../protocol/kinds/module/record.ts'
 import { CATEGORY_NAMES, type CategoryName } from '../../protocol/kinds/report/categories.ts'
 import { readAllEvents, readReports } from '../../protocol/kinds/report/record.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { decodeClaims, STIX_PREFIX, stixHeightOf, stixStateKey } from '../../protocol/kinds/stix/record.ts'
 import { readTrust } from '../../protocol/kinds/trust/record.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { memberIndex, quorumSizes } from '../../protocol/members.ts'
@@ -36,11 +46,14 @@ import type {
   KnownTransaction,
   OpenProposal,
   PrunedTransaction,
+  PublishedModule,
 } from '../api/dependencies.ts'
 import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
 import type { LedgerReads } from '../executor/reads.ts'
 import type { Pool } from '../pool/pool.ts'
+import { Bundles } from '../stix/bundles.ts'
+import { trustQueries } from './trustQueries.ts'
 
 /** The reading half of `ApiDependencies`. */
 export type LedgerQueries = Pick<
@@ -57,11 +70,18 @@ export type LedgerQueries = Pick<
   | 'proposals'
   | 'offences'
   | 'proposal'
+  | 'modules'
+  | 'module'
+  | 'moduleCode'
   | 'device'
   | 'devices'
   | 'deviceEvents'
+  | 'deviceTrust'
+  | 'trustHistory'
   | 'transactionProof'
   | 'stateProof'
+  | 'stixBundle'
+  | 'stixBundles'
 >
 
 /** Place of an event among all of a device: height, transaction, event, in one safe integer for heights below 2³⁴. */
@@ -86,7 +106,8 @@ export function ledgerQueries(
   const { reads } = executor
   const chainId = chainIdOf(genesis)
   const state: StateReader = { get: (key) => reads.state(key)?.value }
-  const devices = deviceQueries(reads, state)
+  const bundles = new Bundles({ chainId, reads, network: genesis.network, createdAt: genesis.createdAt })
+  const devices = { ...deviceQueries(reads, state), ...trustQueries(executor, state) }
   const bodyAt = async (height: number): Promise<readonly Uint8Array[] | undefined> => {
     const body = await reads.body(height)
     const transactions = body === undefined ? undefined : decodeBody(body)
@@ -103,6 +124,7 @@ export function ledgerQueries(
 
   return {
     ...devices,
+    ...moduleQueries(executor, state),
     async era() {
       const { members, quorum, memberSetHash, ...present } = executor.era
       const keys = [...members.keys()]
@@ -125,6 +147,11 @@ export function ledgerQueries(
         return { key, ...where, name: names.get(where.member) ?? null, record: decodeEvidence(entry.value) }
       })
     },
+    async stixBundles({ after, limit }) {
+      const page = await reads.states(STIX_PREFIX, limit, after === undefined ? undefined : stixStateKey(after))
+      return page.items.map(({ key, entry }) => ({ height: stixHeightOf(key), claims: decodeClaims(entry.value) }))
+    },
+    stixBundle: (height) => bundles.of(height),
     async head() {
       const { height } = executor.head
       return height === 0 ? undefined : reads.headerAt(height)
@@ -197,6 +224,40 @@ export function ledgerQueries(
     async stateProof(stateKey) {
       const proof = await reads.proveState(stateKey)
       return proof === undefined ? undefined : renderProof(proof)
+    },
+  }
+}
+
+function moduleQueries(
+  executor: Executor,
+  state: StateReader,
+): Pick<LedgerQueries, 'modules' | 'module' | 'moduleCode'> {
+  const published = (hash: string, value: Uint8Array): PublishedModule => {
+    const module = decodeModule(value)
+    const { quorum, members } = executor.era
+    const nextHeight = executor.head.height + 1
+    const running = activeModule(state, module.kind, nextHeight)
+    const { next } = readActive(state, module.kind)
+    const isThis = (one: Activation | null): one is Activation => one !== null && toHex(one.hash) === hash
+    const votes = [...members.keys()].flatMap((member) => {
+      const vote = readModuleVote(state, module.kind, member)
+      return vote !== undefined && toHex(vote.hash) === hash ? [{ member, height: vote.height }] : []
+    })
+    const from = isThis(running) ? running.height : isThis(next) ? next.height : null
+    return { hash, module, active: isThis(running), activeFrom: from, votes, needed: quorum }
+  }
+  return {
+    async modules({ after, limit }) {
+      const from = after === undefined ? undefined : MODULE_PREFIX + after
+      const page = await executor.reads.states(MODULE_PREFIX, limit, from)
+      return page.items.map(({ key, entry }) => published(key.slice(MODULE_PREFIX.length), entry.value))
+    },
+    async module(hash) {
+      const value = state.get(MODULE_PREFIX + hash)
+      return value === undefined ? undefined : published(hash, value)
+    },
+    async moduleCode(hash) {
+      return readModuleCode(state, hash)
     },
   }
 }

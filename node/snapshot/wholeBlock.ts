@@ -24,11 +24,12 @@ export async function wholeBlock(
   {
     signers,
     chainId,
-    memberSetOf,
+    memberSet,
   }: {
     signers: (transactions: readonly Transaction[]) => Promise<(Uint8Array | undefined)[]>
     chainId: Uint8Array
-    memberSetOf: (sealed: SealedHeader) => MemberSet | undefined
+    /** Of the block's era. */
+    memberSet: MemberSet | undefined
   },
 ): Promise<WholeBlock | undefined> {
   if (!equalBytes(headerBytes, header.bytes)) return undefined
@@ -39,7 +40,6 @@ export async function wholeBlock(
   const { treesRoot: root, transactionCount } = header.header
   if (transactionIds.length !== transactionCount || !equalBytes(treesRoot(transactionIds), root)) return undefined
   if (certificate !== null) {
-    const memberSet = memberSetOf(header)
     if (memberSet === undefined) return undefined
     if (!verifyHeader(header, decodeAs(certificateCodec, certificate), memberSet, chainId).ok) return undefined
   }

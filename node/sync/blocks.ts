@@ -89,7 +89,7 @@ export class Blocks implements BlockDuties {
     })
     this.#catchingUp = new CatchingUp(deps, {
       firstRound: options.me < 0 ? 3 : 0,
-      sources: () => this.#sources(),
+      sources: () => this.sources(),
       ask: (peer, question) => this.#ask(peer, question),
       pause: (ms) => this.#pause(ms),
       isStopped: () => this.#stopped,
@@ -313,7 +313,7 @@ export class Blocks implements BlockDuties {
 
   /** Others have blocks above the head here: of a later era, or this node only follows. Fetches at least one of them. */
   follow(): Promise<void> {
-    return this.#catchingUp.upTo(this.#deps.executor.head.height + 1)
+    return this.#catchingUp.upTo(this.#deps.executor.head.height + 1, true)
   }
 
   /** Executes a certified block. What is wrong then is the body, or this member: its head may have moved meanwhile. */
@@ -382,7 +382,7 @@ export class Blocks implements BlockDuties {
   }
 
   /** Who is asked for committed blocks: linked members; by a node that is no member, and has no links, all that it knows of. */
-  #sources(): PublicKeyHex[] {
+  sources(): readonly PublicKeyHex[] {
     const { members, me, alsoAsked } = this.#options
     if (me >= 0) return this.#others().map((i) => members[i] as PublicKeyHex)
     const all = [...new Set([...members, ...alsoAsked])]

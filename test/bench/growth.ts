@@ -15,7 +15,7 @@ import { installNativePrimitives } from '../../node/crypto/native.ts'
 import { encodeBody } from '../../node/executor/body.ts'
 import { readBody } from '../../node/executor/bodyContents.ts'
 import { Executor } from '../../node/executor/executor.ts'
-import { genesisChanges, initializeLedger, NO_MODULES_HASH } from '../../node/executor/genesisState.ts'
+import { genesisChanges, initializeLedger } from '../../node/executor/genesisState.ts'
 import { stateChangesOf } from '../../node/executor/speculation.ts'
 import { SnapshotLibrary } from '../../node/snapshot/library.ts'
 import { systemDisk } from '../../node/store/disk.ts'
@@ -23,14 +23,16 @@ import { type LedgerStore, openLedger } from '../../node/store/ledgerStore.ts'
 import { openLevel } from '../../node/store/level.ts'
 import { Pruner } from '../../node/store/pruner.ts'
 import { type SealedHeader, sealHeader } from '../../protocol/block.ts'
+import { sha3 } from '../../protocol/crypto.ts'
 import { appendBlock, EMPTY_FRONTIER, frontierRoot } from '../../protocol/history.ts'
+import { encodeActiveModules } from '../../protocol/kinds/module/record.ts'
 import { memberSetHash } from '../../protocol/members.ts'
 import { treeRoots, treesRoot } from '../../protocol/merkle.ts'
 import { EMPTY_STATE, StateTree } from '../../protocol/state/tree.ts'
 
 import { CHAIN_ID, certify, GENESIS, put } from '../node/executor/world.ts'
 import { Between, joinerOf, serveAs } from '../node/snapshot/world.ts'
-import { machineFacts, residentBytes } from './machine.ts'
+import { machineFacts, memoryOf } from './machine.ts'
 import { type Figure, figureLines } from './report.ts'
 
 installNativePrimitives()
@@ -50,10 +52,10 @@ const step = (text: string): void => console.error(`bench: ${text}`)
 async function measured<T>(name: string, work: () => Promise<T>): Promise<T> {
   const loop = monitorEventLoopDelay({ resolution: 5 })
   loop.enable()
-  let most = residentBytes(process.pid)
+  let most = memoryOf(process.pid).resident
   const before = most
   const watch = setInterval(() => {
-    most = Math.max(most, residentBytes(process.pid))
+    most = Math.max(most, memoryOf(process.pid).resident)
   }, 100)
   const beganAt = performance.now()
   const result = await work()
@@ -104,7 +106,7 @@ class Maker {
       historyRoot: frontierRoot(this.#frontier),
       memberSetHash: memberSetHash(GENESIS.memberSet),
       nextMemberSetHash: null,
-      modulesHash: NO_MODULES_HASH,
+      modulesHash: sha3(encodeActiveModules([])),
     })
     const { frontier, nodes } = appendBlock(this.#frontier, header.hash)
     this.#frontier = frontier
@@ -114,6 +116,7 @@ class Maker {
       header,
       body,
       certificate: certify(header),
+      committedBy: header.header.height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,
@@ -170,6 +173,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     disk: systemDisk,
+    eraLinks: () => [],
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })

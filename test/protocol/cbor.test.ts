@@ -52,6 +52,11 @@ const parameters = {
   timeoutDoublingsMax: 5,
   inclusionTimeoutMs: 5000,
   clockDriftMs: 500,
+  trustThresholdPpm: 300_000,
+  trustPatience: 3,
+  trustInitialPpm: 500_000,
+  trustMinRaters: 3,
+  trustFreshnessMs: 60_000,
 }
 const memberSet = { members: [{ name: 'Þing A', publicKey: key }], parameters }
 const statement = { era: 0, view: 2, seq: 1, height: 7, hash }
@@ -107,8 +112,8 @@ const decoders: [name: string, decode: (data: Uint8Array) => unknown, valid: Uin
       network: 'thing-1',
       createdAt: 5,
       memberSet,
-      trust: { thresholdPpm: 300_000, patience: 3, initialPpm: 500_000 },
       apiKeys: [[`02${'ab'.repeat(32)}`]],
+      modules: [],
     }),
   ],
   [

@@ -148,7 +148,7 @@ describe('blocks', () => {
     const steps = [
       make('device.register', A, registration(51)),
       put('a', 51),
-      make('access.blacklist', 12, blacklisting(51)),
+      make('access.blacklist', A, blacklisting(51)),
       put('b', 51),
     ]
     expect(executeTransactions(steps, new Chain().surroundings())).toEqual({ index: 3, code: 'DEVICE_BLACKLISTED' })
@@ -160,11 +160,11 @@ describe('blocks', () => {
     const full = { ...chain.surroundings(), entries: LIMITS.stateEntriesMax - STATE_ENTRIES_RESERVED }
     expect(checkTransaction(put('new'), full)).toBe('STATE_FULL')
     expect(checkTransaction(put('old'), full)).toBeNull()
-    expect(checkTransaction(make('access.blacklist', 12, blacklisting(51)), full)).toBeNull()
+    expect(checkTransaction(make('access.blacklist', A, blacklisting(51)), full)).toBeNull()
     const steps = [make('kv.delete', A, { key: 'old' }), put('new'), put('newer')]
     expect(executeTransactions(steps, full)).toEqual({ index: 2, code: 'STATE_FULL' })
     const brimful = { ...full, entries: LIMITS.stateEntriesMax }
-    expect(checkTransaction(make('access.blacklist', 12, blacklisting(51)), brimful)).toBe('STATE_FULL')
+    expect(checkTransaction(make('access.blacklist', A, blacklisting(51)), brimful)).toBe('STATE_FULL')
   })
 })
 

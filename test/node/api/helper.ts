@@ -3,15 +3,18 @@ import { SignJWT } from 'jose'
 import { DEFAULT_PARAMETERS } from '../../../config/genesisFile.ts'
 import { type Api, type ApiOptions, createApi } from '../../../node/api/api.ts'
 import type {
+  AnchoredBundle,
   ApiDependencies,
   DeviceEvent,
   DeviceSnapshot,
+  DeviceTrust,
   Fate,
   FeedEvent,
   HealthCheck,
   KnownTransaction,
   Offence,
   OpenProposal,
+  PublishedModule,
   SigningKey,
   Submission,
   Subscription,
@@ -21,6 +24,7 @@ import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
 import { CborError } from '../../../protocol/cbor.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { kvStateKey } from '../../../protocol/kinds/kv/kv.ts'
+import { startingTrust, type TrustPoint } from '../../../protocol/kinds/trust/record.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import type { StateEntry } from '../../../protocol/state/entry.ts'
 import { decodeTransaction, signerOf, type Transaction } from '../../../protocol/transaction.ts'
@@ -187,11 +191,29 @@ export class FakeNode implements ApiDependencies {
   async proposal(wanted: string) {
     return this.open.find(({ id }) => id === wanted)
   }
+  readonly published = new Map<string, PublishedModule>()
+  async modules({ after, limit }: { after: string | undefined; limit: number }) {
+    return [...this.published.values()].filter(({ hash }) => after === undefined || hash > after).slice(0, limit)
+  }
+  async module(hash: string) {
+    return this.published.get(hash)
+  }
+  async moduleCode(hash: string) {
+    return this.published.has(hash) ? Uint8Array.of(0, 0x61, 0x73, 0x6d) : undefined
+  }
   readonly recorded: Offence[] = []
   async offences({ member, after, limit }: { member: string | undefined; after: string | undefined; limit: number }) {
     return this.recorded
       .filter((one) => (member === undefined || one.member === member) && (after === undefined || one.key > after))
       .slice(0, limit)
+  }
+  readonly anchored: AnchoredBundle[] = []
+  async stixBundles({ after = 0, limit }: { after: number | undefined; limit: number }) {
+    return this.anchored.filter(({ height }) => height > after).slice(0, limit)
+  }
+  async stixBundle(height: number) {
+    if (height > 9) return 'unknown'
+    return this.anchored.some((one) => one.height === height) ? { text: '{"type":"bundle"}' } : 'none'
   }
   async device(id: string) {
     return this.snapshots.get(id)
@@ -208,6 +230,17 @@ export class FakeNode implements ApiDependencies {
       .filter((event) => category === undefined || event.category === category)
       .filter(({ sequence }) => before === undefined || sequence < before)
       .sort((a, b) => b.sequence - a.sequence)
+      .slice(0, limit)
+  }
+  readonly trusts = new Map<string, DeviceTrust>()
+  readonly points: TrustPoint[] = []
+  async deviceTrust(id: string) {
+    return this.trusts.get(id)
+  }
+  async trustHistory(_id: string, { before, limit }: { before: number | undefined; limit: number }) {
+    return this.points
+      .filter(({ sequence }) => before === undefined || sequence < before)
+      .toReversed()
       .slice(0, limit)
   }
   async *backup(): AsyncIterable<Uint8Array> {
@@ -271,7 +304,7 @@ export class FakeNode implements ApiDependencies {
         statusSince: 1,
         ...changes,
       },
-      trust: { trustPpm: 500_000, scores: 0, below: 0, lowScores: [], lastHeight: 1, lastTransaction: null },
+      trust: startingTrust(500_000, 1),
     })
     return id
   }
