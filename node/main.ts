@@ -461,7 +461,7 @@ export class MemberNode {
     accusing.stop()
     this.stix.stop()
     congestion.stop()
-    this.intake.stop()
+    this.intake.flush()
     this.eras.stop()
     await this.network.stop()
     await growth.stop()

@@ -275,7 +275,7 @@ export class Intake {
   }
 
   /** Gossips what still waits. */
-  stop(): void {
+  flush(): void {
     this.#flush('transactions')
     this.#flush('reports')
   }

@@ -49,7 +49,7 @@ export type BlocksDependencies = {
   readonly pace: Pace
   readonly executor: Executor
   readonly pool: Pool
-  readonly intake: Pick<Intake, 'signers'>
+  readonly intake: Pick<Intake, 'signers' | 'flush'>
   readonly network: Pick<Network, 'request' | 'linkedPeers' | 'penalize'>
   /** Blocks voted for and not committed, on disk. */
   readonly kept: Pick<KeptBlocks, 'keep' | 'keepFrame' | 'forgetUpTo' | 'stored'>
@@ -85,6 +85,7 @@ export class Blocks implements BlockDuties {
       attempt: (from, question) => this.#attempt(from, question),
       isAbove: (height) => this.#isAbove(height),
       pause: (ms) => this.#pause(ms),
+      arrival: (atMostMs) => this.#arrival(atMostMs),
     })
     this.#catchingUp = new CatchingUp(deps, {
       firstRound: options.me < 0 ? 3 : 0,
@@ -213,6 +214,8 @@ export class Blocks implements BlockDuties {
         await this.#arrival(idleMs)
         continue
       }
+      // What is proposed is with the others when they look for it.
+      this.#deps.intake.flush()
       const signed = taken.map(signedOf)
       const built = await this.#whenThereIsRoom(() => executor.buildInSteps(fromHex(parent), signed, clock.now(), pace))
       if (built === 'BLOCK_PARENT') return null
@@ -424,14 +427,16 @@ export class Blocks implements BlockDuties {
     return new Promise((resolve) => void this.#deps.clock.after(ms, resolve))
   }
 
-  #arrival(atMostMs: number): Promise<void> {
+  /** Whether a transaction came into the pool within that time. */
+  #arrival(atMostMs: number): Promise<boolean> {
     return new Promise((resolve) => {
-      const wake = (): void => {
+      const end = (arrived: boolean): void => {
         this.#arrivals.delete(wake)
         timer.cancel()
-        resolve()
+        resolve(arrived)
       }
-      const timer = this.#deps.clock.after(Math.min(atMostMs, 1000), wake)
+      const wake = (): void => end(true)
+      const timer = this.#deps.clock.after(Math.min(atMostMs, 1000), () => end(false))
       this.#arrivals.add(wake)
     })
   }

@@ -14,9 +14,10 @@ import { type Pool, signedOf } from '../pool/pool.ts'
 import { ASK_TIMEOUT_MS, pauseOf } from './pace.ts'
 import { ask, bodiesAnswer, bodiesQuestion } from './serve.ts'
 
-/** Before a body is asked for, gossip has this long to bring it: looks, and ms between them. */
+/** Before a body is asked for, gossip has this long to bring it: looks when nothing came for some ms, and looks when something came. */
 const GOSSIP_LOOKS = 6
 const GOSSIP_LOOK_MS = 10
+const GOSSIP_ARRIVALS = 60
 
 /** Asking members, as the duties of a block do it. */
 export type Asking = {
@@ -27,6 +28,8 @@ export type Asking = {
   /** Whether something of `height` is still worth asking for. */
   isAbove(height: number): boolean
   pause(ms: number): Promise<void>
+  /** Resolves once a transaction came into the pool (true), or after that time. */
+  arrival(atMostMs: number): Promise<boolean>
 }
 /** What bodies come from. */
 export type BodiesDependencies = {
@@ -57,9 +60,11 @@ export class Bodies {
     const found = new Map<string, SignedTransaction>()
     let missing = this.#fromPool(ids, keys, found)
     // A leader has what clients gave it before its gossip is through here: fetching that would check its signatures twice.
-    for (let looks = 0; missing.length > 0 && looks < GOSSIP_LOOKS && this.#asking.isAbove(height); looks++) {
-      await this.#asking.pause(GOSSIP_LOOK_MS)
+    for (let looks = 0, arrivals = 0; missing.length > 0 && this.#asking.isAbove(height); ) {
+      if (await this.#asking.arrival(GOSSIP_LOOK_MS)) arrivals++
+      else looks++
       missing = this.#fromPool(ids, keys, found)
+      if (looks === GOSSIP_LOOKS || arrivals === GOSSIP_ARRIVALS) break
     }
     for (let round = 0; missing.length > 0 && this.#asking.isAbove(height); round++) {
       // First the leader, then whoever is linked: any member that voted has it.

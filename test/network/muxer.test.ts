@@ -3,6 +3,7 @@ import type { Connection, Stream } from '@libp2p/interface'
 import { noise } from '@libp2p/noise'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2p } from 'libp2p'
+import { Uint8ArrayList } from 'uint8arraylist'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { guardedYamux } from '../../node/network/muxer.ts'
 import { secretOf, until } from './helper.ts'
@@ -56,6 +57,22 @@ async function openedStream(): Promise<Stream> {
 }
 
 describe('muxer', () => {
+  it('muxer: a packet whose length is not here yet → noise is told so by one and the same error', () => {
+    type Encrypted = { decoder: { lengthDecoder(data: Uint8ArrayList): number } }
+    const { muxer } = connection as unknown as { muxer: { maConn: Encrypted } }
+    const { decoder } = muxer.maConn
+    const thrown = [new Uint8Array(0), Uint8Array.of(1)].map((bytes) => {
+      try {
+        return decoder.lengthDecoder(new Uint8ArrayList(bytes))
+      } catch (error) {
+        return error
+      }
+    })
+    expect(thrown[0]).toBeInstanceOf(RangeError)
+    expect(thrown[1]).toBe(thrown[0])
+    expect(decoder.lengthDecoder(new Uint8ArrayList(Uint8Array.of(1), Uint8Array.of(2, 3)))).toBe(0x0102)
+  })
+
   it('muxer: many frames sent in one turn → one packet, and they arrive in order', async () => {
     const stream = await openedStream()
     for (let i = 0; i < 100; i++) stream.send(Uint8Array.of(i))

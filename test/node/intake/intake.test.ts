@@ -52,7 +52,7 @@ describe('intake', () => {
     const other = put('x')
     const bytes = [own, other, behalf].map(({ transaction }) => transaction.bytes)
     expect(await intake.submit(bytes)).toEqual(['OK', 'OK', 'OK'])
-    intake.stop()
+    intake.flush()
     expect(published).toEqual([
       { topic: 'transactions', ids: [toHex(other.transaction.id)] },
       { topic: 'reports', ids: [toHex(own.transaction.id), toHex(behalf.transaction.id)] },

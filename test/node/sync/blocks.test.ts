@@ -58,7 +58,10 @@ async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, now
       pace: systemPace,
       executor: node.executor,
       pool,
-      intake: { signers: async (list) => list.map((transaction) => signerOf(transaction, CHAIN_ID)) },
+      intake: {
+        flush: () => undefined,
+        signers: async (list) => list.map((transaction) => signerOf(transaction, CHAIN_ID)),
+      },
       network: {
         linkedPeers: () => [keys[1] as string, keys[2] as string],
         async request(peer) {
