@@ -1,4 +1,7 @@
-/** Stage: the operator. `althing device list | show | register`, asked of a node's API. Registering acts in the name of an API key. */
+/**
+ * Stage: the operator. `althing device list | show | trust | history | register`, asked of a node’s API. Registering acts in the name of an
+ * API key.
+ */
 import type { Command } from 'commander'
 import { showAnswer } from './answers.ts'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
@@ -18,6 +21,8 @@ type RegisterOptions = ClientOptions & {
   capability?: string[]
   mode?: string
 }
+
+type HistoryOptions = ClientOptions & { limit?: string; cursor?: string }
 
 /** `althing device`. */
 export function registerDevice(program: Command, context: CommandContext): void {
@@ -40,6 +45,27 @@ export function registerDevice(program: Command, context: CommandContext): void 
     .action(async (id: string, options: ClientOptions) => {
       const client = await clientOf(context, options, 'read')
       showAnswer(context.output, await client.json({ segments: ['devices', id] }))
+    })
+  clientCommand(device, 'trust')
+    .argument('<id>', 'address of the device')
+    .description('show the trust in a device, who thinks what of it, and why it is cut off')
+    .action(async (id: string, options: ClientOptions) => {
+      const client = await clientOf(context, options, 'read')
+      showAnswer(context.output, await client.json({ segments: ['devices', id, 'trust'] }))
+    })
+  clientCommand(device, 'history')
+    .argument('<id>', 'address of the device')
+    .option('--limit <n>', 'points at most: 1 to 100 (default: 20)')
+    .option('--cursor <next>', '`next` of the page before')
+    .description('list how the trust in a device moved, newest first')
+    .action(async (id: string, options: HistoryOptions) => {
+      const client = await clientOf(context, options, 'read')
+      const { limit, cursor } = options
+      showAnswer(
+        context.output,
+        await client.json({ segments: ['devices', id, 'trust', 'history'], query: { limit, cursor } }),
+        ['height', 'time', 'status', 'trustPpm', 'thresholdPpm', 'raters', 'below'],
+      )
     })
   clientCommand(device, 'register')
     .argument('[file]', 'JSON file that describes the device, in the place of the options; - for standard input')

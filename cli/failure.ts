@@ -167,6 +167,16 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'A change that is to be proposed breaks a bound of its own.',
     'docs/governance.md lists names, parameters and bounds.',
   ),
+  READINGS_MALFORMED: failure(
+    EXIT.badData,
+    'A file of readings holds what is no signed reading, no SenML pack, or one that was altered.',
+    'Look at the line that is named: a pack is one JSON list in one line, with absolute times; a signed reading is as `reading sign` wrote it.',
+  ),
+  READINGS_OTHER: failure(
+    EXIT.badData,
+    'The readings and the proof of a batch do not belong together.',
+    'Take the file whose name has the root of the batch, and the proof of the transaction that anchored it.',
+  ),
   REGISTRATION_INCOMPLETE: failure(
     EXIT.usage,
     'A device is to be registered, and not all of it was said.',

@@ -6,13 +6,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
 import type { Command } from 'commander'
-import {
-  DEFAULT_PARAMETERS,
-  DEFAULT_TRUST,
-  GENESIS_CHARACTERS_MAX,
-  parseGenesis,
-  renderGenesis,
-} from '../config/genesisFile.ts'
+import { DEFAULT_PARAMETERS, GENESIS_CHARACTERS_MAX, parseGenesis, renderGenesis } from '../config/genesisFile.ts'
 import { inHome } from '../config/home.ts'
 import { parseNodeConfig } from '../config/nodeConfig.ts'
 import { renderToml } from '../config/render.ts'
@@ -166,7 +160,6 @@ const genesisText = ({ network = 'local' }: InitOptions, members: unknown): stri
     createdAt: new Date().toISOString(),
     members,
     parameters: DEFAULT_PARAMETERS,
-    trust: DEFAULT_TRUST,
   })
 
 function makeGenesis(options: InitOptions, members: MemberEntry[], ownKey: string, apiKey: string): Genesis {

@@ -20,11 +20,13 @@ import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
 import { registerModule } from './module.ts'
 import { registerProof } from './proof.ts'
+import { registerReading } from './reading.ts'
 import { registerReplay } from './replay.ts'
 import { registerRotation } from './rotation.ts'
 import { registerRtu } from './rtu.ts'
 import { registerStart } from './start.ts'
 import { registerStatus } from './status.ts'
+import { registerStix } from './stix.ts'
 import { registerTestnet } from './testnet.ts'
 import { registerToken } from './token.ts'
 import { registerTx } from './tx.ts'
@@ -52,6 +54,8 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerBlock,
   registerKv,
   registerProof,
+  registerReading,
+  registerStix,
   registerMember,
   registerParam,
   registerProposal,

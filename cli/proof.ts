@@ -3,8 +3,15 @@
  * Invariant: `verify` asks nobody; what it shows is what protocol/proof.ts found, step by step, with what has to be believed.
  */
 import { Argument, type Command } from 'commander'
+import type { Genesis } from '../protocol/genesis.ts'
 import { LIMITS } from '../protocol/limits.ts'
-import { PROOF_CHARACTERS_MAX, parseProof, verifyProof } from '../protocol/proof.ts'
+import { parseProof, type Verification, verifyProof } from '../protocol/proof.ts'
+import {
+  isReadingProof,
+  parseReadingProof,
+  READING_PROOF_CHARACTERS_MAX,
+  verifyReadingProof,
+} from '../protocol/readingProof.ts'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
 import type { CommandContext } from './context.ts'
 import { CommandError, EXIT } from './failure.ts'
@@ -53,8 +60,11 @@ export function registerProof(program: Command, context: CommandContext): void {
 
 async function verify(context: CommandContext, file: string, genesisFile: string | undefined): Promise<void> {
   // A proof is ASCII: as many bytes as characters.
-  const text = file === '-' ? await context.readStdin(PROOF_CHARACTERS_MAX) : await readText(file, PROOF_CHARACTERS_MAX)
-  const read = parseProof(text)
+  const text =
+    file === '-'
+      ? await context.readStdin(READING_PROOF_CHARACTERS_MAX)
+      : await readText(file, READING_PROOF_CHARACTERS_MAX)
+  const read = readProof(text)
   if (!read.ok)
     throw new CommandError(
       'PROOF_MALFORMED',
@@ -62,7 +72,7 @@ async function verify(context: CommandContext, file: string, genesisFile: string
       `${file === '-' ? 'standard input' : file}: ${read.problem}`,
     )
   const genesis = genesisFile === undefined ? await context.genesis() : await context.genesis(genesisFile, EXIT.badData)
-  const verification = verifyProof(read.proof, genesis)
+  const verification = read.verify(genesis)
   if (!verification.ok) context.exitCode = EXIT.no
   show(context.output, verification, ({ ok, steps }) =>
     [
@@ -76,4 +86,18 @@ async function verify(context: CommandContext, file: string, genesisFile: string
       ok ? 'The proof holds.' : 'The proof is false.',
     ].join('\n'),
   )
+}
+
+type Readable =
+  | { readonly ok: true; verify(genesis: Genesis): Verification }
+  | { readonly ok: false; readonly problem: string }
+
+/** Either kind of proof file. */
+function readProof(text: string): Readable {
+  if (isReadingProof(text)) {
+    const read = parseReadingProof(text)
+    return read.ok ? { ok: true, verify: (genesis) => verifyReadingProof(read.proof, genesis) } : read
+  }
+  const read = parseProof(text)
+  return read.ok ? { ok: true, verify: (genesis) => verifyProof(read.proof, genesis) } : read
 }

@@ -25,13 +25,11 @@ export const DEFAULT_PARAMETERS: Parameters = Object.freeze({
   timeoutDoublingsMax: 8,
   inclusionTimeoutMs: 60_000,
   clockDriftMs: 5000,
-})
-
-/** Trust rules of a new consortium where `init` is told nothing else. Parts per million. */
-export const DEFAULT_TRUST: Genesis['trust'] = Object.freeze({
-  thresholdPpm: 300_000,
-  patience: 3,
-  initialPpm: 700_000,
+  trustThresholdPpm: 300_000,
+  trustPatience: 2,
+  trustInitialPpm: 700_000,
+  trustMinRaters: 3,
+  trustFreshnessMs: 600_000,
 })
 
 // A genesis that breaks no rule. One field at a time is put into it, so that the codec judges that field alone.
@@ -42,7 +40,6 @@ const EXAMPLE: Genesis = {
   network: 'example',
   createdAt: 0,
   memberSet: { members: [{ name: 'A', publicKey: fromHex(EXAMPLE_KEY) }], parameters: DEFAULT_PARAMETERS },
-  trust: DEFAULT_TRUST,
   apiKeys: [[]],
   modules: [],
 }
@@ -143,7 +140,7 @@ export function parseGenesis(text: string, expectedChainId?: string): Parsed<Gen
 }
 
 function readGenesis(reader: Reader, json: unknown): Genesis {
-  const needed = ['format', 'network', 'createdAt', 'members', 'parameters', 'trust']
+  const needed = ['format', 'network', 'createdAt', 'members', 'parameters']
   const root = reader.object('genesis', json, needed, ['chainId', 'modules'])
   const format = root['format'] as number
   const network = root['network'] as string
@@ -155,7 +152,6 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     ...EXAMPLE,
     memberSet: { ...EXAMPLE.memberSet, parameters: value },
   }))
-  const trust = readNumbers(reader, 'trust', root['trust'], DEFAULT_TRUST, (value) => ({ ...EXAMPLE, trust: value }))
 
   const owners = new Map<string, string>()
   const names = new Map<string, string>()
@@ -203,7 +199,6 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     network,
     createdAt,
     memberSet: { members, parameters },
-    trust,
     apiKeys,
     modules: readModules(reader, root['modules'] ?? []),
   }
@@ -288,7 +283,6 @@ export function renderGenesis(genesis: Genesis): string {
       apiKeys: genesis.apiKeys[i] ?? [],
     })),
     parameters: genesis.memberSet.parameters,
-    trust: genesis.trust,
     modules: genesis.modules.map(({ kind, version, code }) => ({
       kind,
       version,

@@ -107,6 +107,13 @@ export const hostPort: Kind<Listen> = textKind(
   ({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`),
 )
 
+/** As `hostPort`, or empty for nowhere: null. */
+export const optionalHostPort: Kind<Listen | null> = textKind<Listen | null>(
+  `empty, or ${hostPort.description}`,
+  (value) => (value === '' ? good(null) : hostPort.fromText(value)),
+  (value) => (value === null ? '' : String(hostPort.toRaw(value))),
+)
+
 const isHost = (host: string): boolean =>
   host === 'localhost' || multiaddrNames(`/${host.includes(':') ? 'ip6' : 'ip4'}/${host}/tcp/1`) !== undefined
 

@@ -11,6 +11,7 @@ import {
   listenAddress,
   listOf,
   oneOf,
+  optionalHostPort,
   type PeerEntry,
   path,
   peerAddress,
@@ -197,6 +198,23 @@ export const SETTINGS = {
       listOf(peerEntry),
       nothing<PeerEntry>(),
       'Members that the unit speaks to: "<member name>=<multiaddr>". Two or more, so that one may be away.',
+    ),
+    readings_listen: setting(
+      optionalHostPort,
+      null,
+      'Where the unit, as a gateway, takes signed readings of sensors (POST /readings). Empty: nowhere. No password is asked for: only what ' +
+        'the keys of rtu.sensors have signed is taken.',
+    ),
+    sensors: setting(
+      listOf(text('an address: 40 lower-case hexadecimal digits', /^[0-9a-f]{40}$/)),
+      nothing<string>(),
+      'Sensors whose readings are taken: the addresses of their keys, as `althing reading verify` shows them.',
+    ),
+    readings_bytes_max: setting(
+      wholeNumber(MEBIBYTE, 1024 * 1024 * MEBIBYTE),
+      1024 * MEBIBYTE,
+      'Readings that are held in data/readings; beyond, further ones are refused until batches are taken away.',
+      { unit: 'bytes' },
     ),
   },
 } as const

@@ -153,6 +153,11 @@ export const FAILURES = {
     'A file of the unit’s own is larger than it can be.',
     'Find out who changed the file; then remove it.',
   ),
+  RTU_LISTEN_FAILED: failure(
+    70,
+    'The address at which readings are taken is not to be had.',
+    'Stop what listens there, or give rtu.readings_listen another port.',
+  ),
   RTU_NOT_ADMITTED: failure(
     null,
     'Members answer and do not let this device in: it is not registered, or retired or blacklisted, or of another chain.',

@@ -1,5 +1,5 @@
 /**
- * The genesis: the first member set and the rules of the ledger that no era changes. Its hash is the chain id, which every
+ * The genesis: the first member set and the first parameters. Its hash is the chain id, which every
  * signature covers, so nothing signed for one consortium is valid in another.
  */
 import { bytes, encodeAs, integer, list, oneOf, record, type TypeOf, text } from './codec.ts'
@@ -7,16 +7,6 @@ import { sha3 } from './crypto.ts'
 import { LIMITS } from './limits.ts'
 import { memberSetCodec } from './members.ts'
 import { MODULE_KINDS } from './modules/input.ts'
-
-/** Rules of the trust part of the state machine (ledger.md §3). Scores in parts per million, 0 … 1 000 000. */
-const trustRules = record({
-  /** Below this a device is suspect, and after `patience` evaluations blacklisted. */
-  thresholdPpm: integer(0, 1_000_000),
-  /** Evaluations in a row below the threshold that lead to blacklisting. */
-  patience: integer(1, 1000),
-  /** Trust of a newly registered device. */
-  initialPpm: integer(0, 1_000_000),
-})
 
 /** Version of a security module, for people and for reports: `1.0.0` or `site-7`. */
 export const moduleVersion = text(32, { min: 1, pattern: /^[\w.+-]+$/ })
@@ -32,7 +22,6 @@ export const genesisCodec = record({
   /** Time of block 0, ms since 1970-01-01T00:00Z. */
   createdAt: integer(),
   memberSet: memberSetCodec,
-  trust: trustRules,
   /** Addresses (20 bytes, hex) of the first API keys, one list per member in the order of the set. */
   apiKeys: list(list(text(66, { min: 66, pattern: /^0[23][0-9a-f]{64}$/ }), 16), LIMITS.membersMax),
   /** Security modules that judge reports from block 1 on, at most one of each kind. */

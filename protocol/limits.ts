@@ -17,6 +17,8 @@ export const LIMITS = {
   blockBytesMax: 2 * 1024 * 1024,
   /** Headers that one piece of evidence shows; beyond, the two blocks are too far apart for it. */
   evidenceHeadersMax: 160,
+  /** Eras that are over and whose members the state keeps, for evidence against them. Beyond: EVIDENCE_ERA. */
+  evidenceErasMax: 16,
   /** Bytes of a block header's encoding. */
   headerBytesMax: 1024,
   /** Members of a consortium. */
@@ -42,8 +44,23 @@ export const LIMITS = {
   stateValueBytesMax: 60 * 1024,
   /** Entries of the whole BKVS: bounds the memory of the state tree (about 110 bytes each). Beyond: STATE_FULL. */
   stateEntriesMax: 4_000_000,
+  /** Voices about one device that are kept (40 bytes each). Further ones wait until one is no longer fresh. */
+  ratersMax: 64,
+  /** How far a device's clock may be ahead when it forms an opinion, ms of block time. Beyond: OPINION_AHEAD. */
+  opinionAheadMsMax: 60_000,
+  /** Opinions in one `trust.opinion`. More: another transaction. */
+  opinionsMax: 64,
+  /** A STIX bundle in a transaction, bytes; a larger one is anchored by its hash alone. */
+  stixBundleBytesMax: 48 * 1024,
   /** Anomaly events in one report. */
   reportEventsMax: 64,
+  /** A signed reading's SenML pack, UTF-16 units, and its records. Beyond: READING_MALFORMED. */
+  readingCharactersMax: 4096,
+  readingRecordsMax: 64,
+  /** Name of a measurement, base name included (RFC 8428 §4.5.1 sets no bound). */
+  readingNameCharactersMax: 256,
+  /** Readings in one batch. */
+  batchReadingsMax: 65_536,
   /** A security module's binary, bytes: one transaction and one entry of the state hold it. Beyond: MODULE_TOO_LARGE. */
   moduleBytesMax: 56 * 1024,
   /** Memory of a module, pages of 64 KiB. Beyond: MODULE_MEMORY. */

@@ -25,7 +25,7 @@ const memberCodec = record({
   publicKey: bytes(33),
 })
 
-/** What an era fixes. Times in milliseconds. */
+/** What an era fixes: agreement (agreement.md §1) and trust (ledger.md §3). Times in milliseconds. */
 export type Parameters = TypeOf<typeof parametersCodec>
 const PARAMETERS = {
   /** Percentage of members that makes a quorum, 51 … 100. */
@@ -44,6 +44,16 @@ const PARAMETERS = {
   inclusionTimeoutMs: integer(100, 3_600_000),
   /** How far a block's time may be ahead of a member's clock. */
   clockDriftMs: integer(0, 600_000),
+  /** Below this trust a device is suspect, and after `trustPatience` rounds of opinions blacklisted (ledger.md §3). Parts per million. */
+  trustThresholdPpm: integer(0, 1_000_000),
+  /** Rounds of opinions in a row below the threshold that lead to blacklisting. */
+  trustPatience: integer(1, 1000),
+  /** Trust of a device that is new or was reinstated, parts per million. */
+  trustInitialPpm: integer(0, 1_000_000),
+  /** Fresh voices about a device without which its trust stands as it is. */
+  trustMinRaters: integer(1, LIMITS.ratersMax),
+  /** How long an opinion counts after it was formed: up to 7 days. */
+  trustFreshnessMs: integer(1000, 7 * 24 * 3_600_000),
 }
 const parametersCodec = record(PARAMETERS)
 
@@ -59,6 +69,11 @@ export const parameterChangesCodec: Codec<ParameterChanges> = record({
   timeoutDoublingsMax: optional(PARAMETERS.timeoutDoublingsMax),
   inclusionTimeoutMs: optional(PARAMETERS.inclusionTimeoutMs),
   clockDriftMs: optional(PARAMETERS.clockDriftMs),
+  trustThresholdPpm: optional(PARAMETERS.trustThresholdPpm),
+  trustPatience: optional(PARAMETERS.trustPatience),
+  trustInitialPpm: optional(PARAMETERS.trustInitialPpm),
+  trustMinRaters: optional(PARAMETERS.trustMinRaters),
+  trustFreshnessMs: optional(PARAMETERS.trustFreshnessMs),
 })
 /** Names of all parameters, in the order of their encoding. */
 export const PARAMETER_NAMES = Object.keys(PARAMETERS) as readonly (keyof Parameters)[]

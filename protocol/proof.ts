@@ -103,7 +103,12 @@ export function renderProof({ subject, block }: Proof): string {
       block.history === null ? null : { header: toHex(block.history.header), path: block.history.path.map(toHex) },
     certificate: toHex(block.certificate),
   }
-  const json = JSON.stringify(file, null, 2)
+  return asciiText(file)
+}
+
+/** The JSON of `value` in the form of proof files: two spaces, ASCII only, a line feed at the end. */
+export function asciiText(value: object | null): string {
+  const json = JSON.stringify(value, null, 2)
   return `${json.replace(/[^\n\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`
 }
 

@@ -16,6 +16,7 @@ export const DOMAINS = {
   message: tag('althing/message/1'),
   reinstatement: tag('althing/reinstatement/1'),
   membership: tag('althing/membership/1'),
+  reading: tag('althing/reading/1'),
   hello: tag('althing/hello/1'),
 } as const
 /** A purpose of signatures. */
@@ -51,4 +52,4 @@ export function recover(
 }
 
 /** Address of a key: the first 20 bytes of SHA3-256 of the compressed key. Names devices and namespaces. */
-export const addressOf = (publicKey: Uint8Array): Uint8Array => sha3(publicKey).subarray(0, 20)
+export const addressOf = (publicKey: Uint8Array): Uint8Array => sha3(publicKey).slice(0, 20)

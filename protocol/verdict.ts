@@ -127,6 +127,29 @@ export const VERDICTS = {
     409,
     'The device is in mode observe: scored, never cut off. Its owner can change the mode to enforce.',
   ),
+  DEVICE_TRUSTED: ignore(
+    1,
+    409,
+    'The device belongs to another member, and its trust is not below the threshold. ' +
+      'Score it: it is cut off once the voices about it agree, or by its owner.',
+  ),
+  OPINION_SELF: ignore(1, 422, 'A device gave an opinion about itself. Leave it out: it would not count.'),
+  OPINION_SEGMENT: ignore(
+    1,
+    422,
+    'An opinion is about a device of another segment. Devices judge what they can see: those of their own.',
+  ),
+  OPINION_STALE: ignore(
+    0,
+    409,
+    'An opinion is older than the time for which opinions count, or not newer than the rater’s last about the same device. ' +
+      'Look again and send what is true now.',
+  ),
+  OPINION_AHEAD: ignore(
+    1,
+    422,
+    'observedAt of an opinion lies more than a minute ahead of the time of the block. Set the clock of the device.',
+  ),
   APPROVALS_MISSING: ignore(
     0,
     422,
@@ -162,13 +185,13 @@ export const VERDICTS = {
   GOVERNANCE_UNKNOWN: ignore(
     0,
     404,
-    'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
+    'No such proposal is open: it never was, it was withdrawn, or the era for which it was made is over. Look at the list of proposals.',
   ),
   GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
   EVIDENCE_ERA: ignore(
     0,
     409,
-    'The evidence is of another era than the present one. It can only be kept off the chain.',
+    'The evidence is of an era that is over for longer than the state keeps its members, or has not begun. It can only be kept off the chain.',
   ),
   EVIDENCE_KNOWN: ignore(0, 409, 'An offence of this member in this view is recorded already. There is nothing to do.'),
   EVIDENCE_SIGNER: ignore(
@@ -182,6 +205,11 @@ export const VERDICTS = {
     'An honest member could have signed both. Compare it with agreement.md §7 and show the headers that make it a conflict.',
   ),
   GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
+  GOVERNANCE_FOREIGN: ignore(
+    1,
+    403,
+    'Another member proposed this, and only that one takes it back. Do not approve it.',
+  ),
   GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
   MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),
   MEMBER_UNKNOWN: ignore(0, 404, 'No member has this key. Look at the list of members.'),
@@ -276,6 +304,57 @@ export const VERDICTS = {
   MODULE_NAN: ignore(1, 422, 'The module came to no number (NaN).'),
   MODULE_RESULT: ignore(1, 422, 'The module’s result is not a list of integers of 0 … 1 000 000 within its memory.'),
 
+  // STIX bundles.
+  STIX_HEIGHT: ignore(
+    0,
+    422,
+    'The bundle is about a block that is not below the one that would hold it. Wait for that block.',
+  ),
+  STIX_HASH: reject(
+    20,
+    422,
+    'The hash is not that of the bundle beside it. Hash the canonical text (RFC 8785) with SHA3-256.',
+  ),
+  STIX_KNOWN: ignore(
+    0,
+    409,
+    'That hash is anchored for that block, or this member has anchored another. Nothing is to be done.',
+  ),
+  STIX_OTHER: ignore(
+    1,
+    422,
+    'A member gossips a bundle that is not the one that its block gives. Compare the versions of both.',
+  ),
+
+  // Signed readings (reading.ts), judged where they come in: at a gateway, or by whoever checks a batch.
+  READING_MALFORMED: reject(
+    0,
+    400,
+    'Not a signed reading: no SenML pack (RFC 8428) with absolute times, or too large. The message names the place.',
+  ),
+  READING_SIGNATURE: reject(
+    0,
+    400,
+    'The signature of a reading recovers to no key. It is 65 bytes over SHA3-256(tag, chain id, bytes of the pack), with low S.',
+  ),
+  READING_BATCH: reject(
+    0,
+    422,
+    'The reading is not the one at this place of the anchored batch: it, its signature or its place was altered. Ask for the original.',
+  ),
+  READING_SENSOR: ignore(
+    0,
+    403,
+    'The reading was signed by a key that this gateway does not know, or was altered on its way (which looks the same). ' +
+      'Name the sensor in rtu.sensors.',
+  ),
+  READING_DUPLICATE: ignore(0, 409, 'The gateway holds this reading already. Nothing is to be done.'),
+  READING_FULL: ignore(
+    0,
+    507,
+    'The gateway has no room for more readings. Take archived batches out of its folder, or give it more (rtu.readings_mb).',
+  ),
+
   // Snapshots that a member offers to one who joins.
   SNAPSHOT_INVALID: reject(
     100,
@@ -352,7 +431,7 @@ export const VERDICTS = {
   LIGHT_NOT_A_REPORT: reject(
     20,
     422,
-    'A device hands in reports about itself (device.report) and nothing else. Submit this through the API.',
+    'A device hands in reports about itself (device.report), batches of readings (reading.batch) and nothing else. Submit this through the API.',
   ),
   LIGHT_FOREIGN_REPORT: reject(
     20,

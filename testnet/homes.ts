@@ -18,7 +18,7 @@ import { CommandContext } from '../cli/context.ts'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { readTextIfThere } from '../cli/files.ts'
 import { registerInit } from '../cli/init.ts'
-import { DEFAULT_PARAMETERS, DEFAULT_TRUST, renderGenesis } from '../config/genesisFile.ts'
+import { DEFAULT_PARAMETERS, renderGenesis } from '../config/genesisFile.ts'
 import { apiKeyFile, type Home, homeOf } from '../config/home.ts'
 import { readOrCreateKeyFile } from '../node/crypto/keys.ts'
 import { replaceFile } from '../node/wholeFile.ts'
@@ -128,7 +128,7 @@ async function genesisOf(folder: string, names: readonly string[], plan: Testnet
     inclusionTimeoutMs: 20_000,
   }
   const memberSet = { members, parameters }
-  return { format: 1, network: 'testnet', createdAt: Date.now(), memberSet, trust: DEFAULT_TRUST, apiKeys, modules: [] }
+  return { format: 1, network: 'testnet', createdAt: Date.now(), memberSet, apiKeys, modules: [] }
 }
 
 /** Where a member listens. */

@@ -22,6 +22,7 @@ import { ledgerRoutes } from './routes/ledger.ts'
 import { maintenanceRoutes } from './routes/maintenance.ts'
 import { moduleRoutes } from './routes/modules.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { stixRoutes } from './routes/stix.ts'
 import { transactionRoutes } from './routes/transactions.ts'
 import { problemSchema } from './schemas.ts'
 import { createTokenChecker, type TokenRules } from './token.ts'
@@ -301,6 +302,7 @@ async function register(
       deviceRoutes(part, context)
       ledgerRoutes(part, context)
       governanceRoutes(part, context)
+      stixRoutes(part, context)
       moduleRoutes(part, context)
       feedRoutes(part, context)
       maintenanceRoutes(part, context)

@@ -13,8 +13,10 @@ import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/
 import type { ModuleRecord } from '../../protocol/kinds/module/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
-import type { TrustRecord } from '../../protocol/kinds/trust/record.ts'
-import type { PublicKeyHex } from '../../protocol/members.ts'
+import type { BundleClaim } from '../../protocol/kinds/stix/record.ts'
+import type { KeptOpinion } from '../../protocol/kinds/trust/opinions.ts'
+import type { TrustPoint, TrustRecord } from '../../protocol/kinds/trust/record.ts'
+import type { Parameters, PublicKeyHex } from '../../protocol/members.ts'
 import type { StateEntry } from '../../protocol/state/entry.ts'
 import type { Code } from '../../protocol/verdict.ts'
 
@@ -64,6 +66,8 @@ export type OpenProposal = {
   readonly expired: boolean
 }
 
+/** What members said of the STIX bundle of the block at `height`. */
+export type AnchoredBundle = { readonly height: number; readonly claims: readonly BundleClaim[] }
 /** A security module. `active`: it judges the reports of the next block. `activeFrom`: the height from which it does or will. */
 export type PublishedModule = {
   readonly hash: string
@@ -97,6 +101,25 @@ export type DeviceSnapshot = {
   readonly reports?: ReportsRecord | undefined
   /** Counters by category; in answers about a single device only. */
   readonly events?: ReadonlyMap<CategoryName, EventRecord> | undefined
+}
+
+/** An opinion about a device as it stands in the state. */
+export type DeviceOpinion = Omit<KeptOpinion, 'rater'> & {
+  /** Id of a device, or address of a member. */
+  readonly rater: string
+  /** Name of the member whose outside modules speak; null for a device. */
+  readonly member: string | null
+  /** What it weighs now; 0: it does not count, being no longer fresh, of another segment, or of a rater that is cut off or not trusted at all. */
+  readonly weightPpm: number
+}
+
+/** How the trust in a device stands, and all that it rests on. */
+export type DeviceTrust = Pick<DeviceSnapshot, 'device' | 'blacklist' | 'reinstatement'> & {
+  readonly trust: TrustRecord
+  /** Those of the present era. */
+  readonly parameters: Parameters
+  /** In the order of raters. */
+  readonly opinions: readonly DeviceOpinion[]
 }
 
 /** One anomaly event of a committed report. `sequence` orders all events of one device and never changes: the cursor. */
@@ -176,6 +199,10 @@ export type ApiDependencies = {
   proposal(id: string): Promise<OpenProposal | undefined>
   /** Recorded offences, of one member if given, after the state key `after`, in the order of their keys. */
   offences(page: { member: string | undefined; after: string | undefined; limit: number }): Promise<readonly Offence[]>
+  /** Claims about STIX bundles, of blocks above the height `after`, in ascending order. */
+  stixBundles(page: { after: number | undefined; limit: number }): Promise<readonly AnchoredBundle[]>
+  /** The STIX bundle of a block: its canonical text. */
+  stixBundle(height: number): Promise<{ readonly text: string } | 'none' | 'pruned' | 'unknown'>
   /** Security modules after the hash `after`, in ascending order of hash. */
   modules(page: { after: string | undefined; limit: number }): Promise<readonly PublishedModule[]>
   module(hash: string): Promise<PublishedModule | undefined>
@@ -189,6 +216,10 @@ export type ApiDependencies = {
     id: string,
     page: { category: CategoryName | undefined; before: number | undefined; limit: number },
   ): Promise<readonly DeviceEvent[]>
+  /** Undefined where no such device is registered. */
+  deviceTrust(id: string): Promise<DeviceTrust | undefined>
+  /** Points of the history of the trust in a device before the sequence `before`, newest first. */
+  trustHistory(id: string, page: { before: number | undefined; limit: number }): Promise<readonly TrustPoint[]>
   /**
    * The text of the proof file of a committed transaction (ledger.md §5); a proof has one text. `kept`: its bytes, where the client has them.
    */

@@ -49,6 +49,7 @@ export const API_PROBLEMS = {
     'It may have come to another node, or have expired before it was included.',
   ),
   PROOF_UNKNOWN: row(404, 'There is nothing committed to prove.', 'Wait until it is committed.'),
+  STIX_NONE: row(404, 'The block says nothing of devices.', 'GET /v1/stix/bundles lists blocks that do.'),
   PRUNED: row(
     410,
     'This node has dropped it, or began above it.',

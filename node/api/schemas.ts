@@ -197,10 +197,15 @@ export const committed = Type.Object(
   },
 )
 
-const trustView = Type.Union([
-  Type.Object({ trustPpm: ppm, scores: Type.Integer(), below: Type.Integer() }),
-  Type.Null(),
-])
+const trustProperties = {
+  trustPpm: ppm,
+  basis: Type.String({ description: 'initial, score or opinions: what the trust rests on.' }),
+  raters: Type.Integer({ description: 'Voices that counted in the last evaluation.' }),
+  below: Type.Integer({ description: 'Rounds of opinions in a row below the threshold.' }),
+  evaluations: Type.Integer(),
+  scores: Type.Integer({ description: 'Scores of outside modules since registration.' }),
+}
+const trustView = Type.Union([Type.Object(trustProperties), Type.Null()])
 /** A device in answers. */
 export const deviceSchema = Type.Object(
   {
@@ -242,7 +247,7 @@ export const deviceSchema = Type.Object(
         status: 'trusted',
         registeredAt: 12,
         statusSince: 40,
-        trust: { trustPpm: 830_000, scores: 9, below: 0 },
+        trust: { trustPpm: 830_000, basis: 'opinions', raters: 5, below: 0, evaluations: 52, scores: 9 },
         blacklist: null,
         reinstatement: null,
         reports: {
@@ -251,6 +256,101 @@ export const deviceSchema = Type.Object(
           lastTransaction: 'a'.repeat(64),
           observedAt: 1_790_000_000_000,
         },
+      },
+    ],
+  },
+)
+/** The trust in a device in answers. */
+export const deviceTrustSchema = Type.Object(
+  {
+    ...trustProperties,
+    status: Type.String(),
+    mode,
+    segment: Type.String(),
+    rule: Type.Object({
+      thresholdPpm: ppm,
+      patience: Type.Integer(),
+      minRaters: Type.Integer(),
+      freshnessMs: Type.Integer(),
+    }),
+    opinions: Type.Array(
+      Type.Object({
+        rater: address,
+        member: Type.Union([Type.String(), Type.Null()], {
+          description: 'Name of the member whose outside modules speak; null for a device.',
+        }),
+        trustPpm: ppm,
+        weightPpm: Type.Integer({ description: 'What it weighs now; 0: it does not count.' }),
+        observedAt: time,
+        height,
+      }),
+      { maxItems: LIMITS.ratersMax },
+    ),
+    blacklist: Type.Union(
+      [Type.Object({ cause: Type.String(), finalScorePpm: ppm, thresholdPpm: ppm, height }), Type.Null()],
+      {
+        description:
+          'Why it is cut off: final score, threshold, the opinions that counted, the reports that led there.',
+      },
+    ),
+    reinstatement: Type.Union([Type.Object({ height }), Type.Null()], {
+      description: 'Its last reinstatement; `ended` is why it had been cut off.',
+    }),
+  },
+  {
+    description: 'The trust, and all that it rests on.',
+    examples: [
+      {
+        trustPpm: 210_000,
+        basis: 'opinions',
+        raters: 3,
+        below: 1,
+        evaluations: 52,
+        scores: 0,
+        status: 'suspect',
+        mode: 'enforce',
+        segment: 'plant-1.cell-3',
+        rule: { thresholdPpm: 300_000, patience: 2, minRaters: 3, freshnessMs: 600_000 },
+        opinions: [
+          {
+            rater: 'e'.repeat(40),
+            member: null,
+            trustPpm: 210_000,
+            weightPpm: 910_000,
+            observedAt: 1_790_000_000_000,
+            height: 812,
+          },
+        ],
+        blacklist: null,
+        reinstatement: null,
+      },
+    ],
+  },
+)
+/** A point of the history of trust in answers. */
+export const trustPointSchema = Type.Object(
+  {
+    sequence: Type.Integer(),
+    height,
+    time,
+    trustPpm: ppm,
+    thresholdPpm: ppm,
+    raters: Type.Integer(),
+    below: Type.Integer(),
+    status: Type.String(),
+  },
+  {
+    description: 'Where the trust stood after a block that moved it by 1 % or more, or moved the device in its life.',
+    examples: [
+      {
+        sequence: 7,
+        height: 812,
+        time: 1_790_000_000_500,
+        trustPpm: 210_000,
+        thresholdPpm: 300_000,
+        raters: 3,
+        below: 1,
+        status: 'suspect',
       },
     ],
   },

@@ -9,9 +9,11 @@ import { KINDS } from '../../protocol/kinds/table.ts'
 import type { Member } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
 import type {
+  AnchoredBundle,
   CommittedBlock,
   CommittedCertificate,
   DeviceSnapshot,
+  DeviceTrust,
   KnownTransaction,
   Offence,
   OpenProposal,
@@ -102,6 +104,26 @@ export function deviceView({ id, device, trust, blacklist, reinstatement, report
   }
 }
 
+/** The trust in a device: how it stands, the rule, every opinion, and why the device is or was cut off. */
+export function trustView({ device, trust, parameters, opinions, blacklist, reinstatement }: DeviceTrust): object {
+  const { trustThresholdPpm, trustPatience, trustMinRaters, trustFreshnessMs } = parameters
+  return {
+    ...(jsonOf(trust) as object),
+    status: device.status,
+    mode: device.mode,
+    segment: device.segment,
+    rule: {
+      thresholdPpm: trustThresholdPpm,
+      patience: trustPatience,
+      minRaters: trustMinRaters,
+      freshnessMs: trustFreshnessMs,
+    },
+    opinions: jsonOf(opinions),
+    blacklist: blacklist === undefined ? null : jsonOf(blacklist),
+    reinstatement: reinstatement === undefined ? null : jsonOf(reinstatement),
+  }
+}
+
 /** A transaction with its payload by the names of its kind. */
 export function transactionView(id: string, known: KnownTransaction): Record<string, unknown> {
   const { kind, payload, nonce, validUntil } = decodeTransaction(known.bytes)
@@ -130,3 +152,12 @@ export function transactionView(id: string, known: KnownTransaction): Record<str
     bytes: known.bytes.length,
   }
 }
+
+/** What members said of the STIX bundle of one block. */
+export const bundleView = ({ height, claims }: AnchoredBundle) => ({
+  height,
+  claims: claims.map(({ hash, member, height: at, transaction }) => ({
+    ...{ hash: toHex(hash), member },
+    ...{ height: at, transaction: toHex(transaction) },
+  })),
+})

@@ -33,6 +33,12 @@ const CHUNK_ITEMS = 128
  */
 const HERE_ITEMS_MAX = 2
 
+/**
+ * Memory of a thread, MiB: what it makes lives for one question. By the bounds of the main thread its dead objects alone would take 32. A thread
+ * that needs more ends and is replaced.
+ */
+const RESOURCES = { maxYoungGenerationSizeMb: 3, maxOldGenerationSizeMb: 64 } as const
+
 type Job = {
   items: readonly SignatureItem[]
   resolve(keys: (Uint8Array | undefined)[]): void
@@ -116,7 +122,10 @@ export class SignaturePool {
   #spawn(): Seat {
     // The same extension as this file: .ts in the source tree, .js in dist.
     const extension = new URL(import.meta.url).pathname.endsWith('.ts') ? 'ts' : 'js'
-    const worker = new Worker(new URL(`./pool-worker.${extension}`, import.meta.url), { name: 'althing-signatures' })
+    const worker = new Worker(new URL(`./pool-worker.${extension}`, import.meta.url), {
+      name: 'althing-signatures',
+      resourceLimits: RESOURCES,
+    })
     const seat: Seat = { worker, job: undefined }
     // The pool alone keeps no process alive.
     worker.unref()

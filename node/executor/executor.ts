@@ -23,7 +23,14 @@ import type { LedgerEra } from './era.ts'
 import { type Committed, type Head, readCommitted } from './opening.ts'
 import { LedgerReads } from './reads.ts'
 import { HeaderRules, nextMemberSetHashOf } from './rules.ts'
-import { type BlockEvent, ParentReader, Speculation, stateChangesOf, type Tip } from './speculation.ts'
+import {
+  type BlockEvent,
+  type DeviceTrustPoint,
+  ParentReader,
+  Speculation,
+  stateChangesOf,
+  type Tip,
+} from './speculation.ts'
 import type { UsedNonces } from './usedNonces.ts'
 
 /** Bounds of an executor. */
@@ -51,6 +58,8 @@ export type CommittedBlock = {
   readonly events: readonly BlockEvent[]
   /** Ids (hexadecimal) of the devices whose records it changed. */
   readonly devicesChanged: readonly string[]
+  /** Points that it adds to the histories of trust, in the order of devices. */
+  readonly trustPoints: readonly DeviceTrustPoint[]
   /** Whether it was committed by its own certificate, and not by a descendant's. */
   readonly certified: boolean
 }
@@ -60,7 +69,7 @@ export class Executor {
   readonly reads: LedgerReads
   readonly #ledger: LedgerStore
   readonly #options: ExecutorOptions
-  readonly #context: Pick<BlockContext, 'chainId' | 'trust'>
+  readonly #context: Pick<BlockContext, 'chainId'>
   readonly #rules: HeaderRules
   readonly #tree: StateTree
   readonly #head: Head
@@ -80,7 +89,7 @@ export class Executor {
     this.#ledger = ledger
     this.#options = options
     const chainId = chainIdOf(genesis)
-    this.#context = { chainId, trust: genesis.trust }
+    this.#context = { chainId }
     this.#rules = new HeaderRules(genesis)
     this.#tree = opened.tree
     this.#head = opened.head
@@ -198,6 +207,7 @@ export class Executor {
       if (execution.nextEra !== null) break
       yield
     }
+    execution.end()
     const ids = included.map(({ transaction }) => transaction.id)
     const roots = treeRoots(ids)
     const changes = stateChangesOf(execution.state.changes(), first.height + 1)
@@ -285,6 +295,7 @@ export class Executor {
         // Over several steps a commit may have taken the state away under the execution: then it says nothing about the block.
         return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : 'BLOCK_TRANSACTION'
     }
+    execution.end()
     const end = this.#rules.judgeEnd(header, execution)
     if (end !== null) return this.#parentStill(header.parent, base) === undefined ? 'BLOCK_PARENT' : end
     const changes = stateChangesOf(execution.state.changes(), header.height)
@@ -345,12 +356,14 @@ export class Executor {
     try {
       for (const speculation of chain) {
         const certified = speculation === last
-        const block = speculation.ledgerBlock(certified ? certificate : null)
+        const { trustPoints } = speculation
+        const block = speculation.ledgerBlock(certified ? certificate : null, last.height)
         await this.#write(() => this.#ledger.commitBlock(block))
         this.#advance(speculation, block.replayRecords)
         const { sealed, transactions, ids, height, devicesChanged } = speculation
         const events = block.deviceEvents
-        this.#untold.push({ sealed, height, transactions, transactionIds: ids, events, devicesChanged, certified })
+        const what = { events, devicesChanged, trustPoints }
+        this.#untold.push({ sealed, height, transactions, transactionIds: ids, ...what, certified })
       }
     } finally {
       this.#committing = []

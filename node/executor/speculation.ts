@@ -10,6 +10,7 @@ import { appendBlock, type Frontier, type HistoryNode } from '../../protocol/his
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { readTrustPoints, TRUST_HISTORY_PREFIX, type TrustPoint } from '../../protocol/kinds/trust/record.ts'
 import { memberSetCodec } from '../../protocol/members.ts'
 import { encodeEntry, keyHashOf, valueHashOf } from '../../protocol/state/entry.ts'
 import type { NodeReference, StateUpdate } from '../../protocol/state/tree.ts'
@@ -65,6 +66,12 @@ export function deviceEventsOf(transactions: readonly Pick<SignedTransaction, 't
   })
   return found
 }
+
+/** A point of the history of trust in `device` (id, hexadecimal). */
+export type DeviceTrustPoint = { readonly device: string; readonly point: TrustPoint }
+
+/** More than one block can add to one device: cut off, reinstated, evaluated, retired. */
+const POINTS_PER_BLOCK_MAX = 8
 
 /** What an executed block consists of. */
 export type Executed = {
@@ -131,8 +138,7 @@ export class Speculation implements Tip {
   }
 
   /** See `Seen`: of this block and those below. */
-  readonly seen: Seen = (address, nonce, time) =>
-    this.#executed.execution.has(address, nonce, time) || this.parent.seen(address, nonce, time)
+  readonly seen: Seen = (use, time) => this.#executed.execution.has(use, time) || this.parent.seen(use, time)
 
   /** Key → value after the block, null where it was deleted, for each key that the block changed. */
   get stateChanges(): ReadonlyMap<string, Uint8Array | null> {
@@ -146,8 +152,23 @@ export class Speculation implements Tip {
   /** Ids (hexadecimal) of the devices whose records this block changes. */
   get devicesChanged(): string[] {
     const prefix = deviceStateKey('')
-    const keys = [...this.#executed.execution.state.changes().keys()]
-    return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))
+    const found: string[] = []
+    for (const key of this.#executed.execution.state.changes().keys())
+      if (key.startsWith(prefix)) found.push(key.slice(prefix.length))
+    return found
+  }
+
+  /** Points that this block adds to the histories of trust, in the order of devices. */
+  get trustPoints(): DeviceTrustPoint[] {
+    const { state } = this.#executed.execution
+    const pages = [...state.changes().keys()].filter((key) => key.startsWith(TRUST_HISTORY_PREFIX))
+    const devices = new Set(pages.map((key) => key.slice(TRUST_HISTORY_PREFIX.length, key.lastIndexOf('/'))))
+    const page = { limit: POINTS_PER_BLOCK_MAX, height: this.height }
+    return [...devices].sort().flatMap((device) =>
+      readTrustPoints(state, device, page)
+        .toReversed()
+        .map((point) => ({ device, point })),
+    )
   }
 
   /** Puts the head in the place of the parent, which was committed: its overlay is let go, and reads get shorter. */
@@ -157,13 +178,13 @@ export class Speculation implements Tip {
   }
 
   /** All that the store writes for this block. `certificate` is null where a descendant's commits it. */
-  ledgerBlock(certificate: Uint8Array | null): LedgerBlock {
+  ledgerBlock(certificate: Uint8Array | null, committedBy: number): LedgerBlock {
     const { sealed, transactions, ids, treeRoots, execution, changes } = this.#executed
     return {
       ...changes,
       header: sealed,
       body: encodeBody(transactions.map(({ transaction }) => transaction.bytes)),
-      certificate,
+      ...{ certificate, committedBy },
       transactionIds: ids,
       treeRoots,
       deviceEvents: deviceEventsOf(transactions),

@@ -9,7 +9,9 @@ import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
 import { trustStateKey } from '../../protocol/kinds/trust/record.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import { type Proof, renderProof } from '../../protocol/proof.ts'
@@ -39,6 +41,9 @@ export type Answered = { readonly code: Code; readonly proof: string | null }
 const refusal = (code: Code): Answered => ({ code, proof: null })
 const proved = (proof: Proof): Answered => ({ code: 'OK', proof: renderProof(proof) })
 
+/** Kinds of transactions that devices hand in. */
+const HANDED_IN: readonly string[] = [deviceReport.name, readingBatch.name]
+
 /** Answers the questions of devices. */
 export class Questions {
   readonly #deps: QuestionDependencies
@@ -54,7 +59,7 @@ export class Questions {
   async submit(peer: PublicKeyHex, data: Uint8Array): Promise<Answered> {
     const read = readTransaction(data, this.#deps.chainId)
     if (typeof read === 'string') return refusal(read)
-    if (read.transaction.kind !== deviceReport.name) return refusal('LIGHT_NOT_A_REPORT')
+    if (!HANDED_IN.includes(read.transaction.kind)) return refusal('LIGHT_NOT_A_REPORT')
     if (toHex(read.signer) !== peer) return refusal('LIGHT_FOREIGN_REPORT')
     const [code] = await this.#deps.intake.submit([data])
     return refusal(code as Code)
@@ -111,11 +116,13 @@ export class Questions {
   }
 }
 
-/** Own record; trust, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
+const OPEN_KEYS = [trustStateKey, opinionsStateKey, blacklistStateKey, reinstatementStateKey]
+
+/** Own record; trust, opinions, blacklisting and reinstatement of any device: what it needs to judge itself and its peers. */
 function mayRead(peer: PublicKeyHex, key: string): boolean {
   if (key === deviceStateKey(deviceIdOf(peer))) return true
   const [, id] = /^[a-z]+\/([0-9a-f]{40})$/.exec(key) ?? []
-  return id !== undefined && [trustStateKey(id), blacklistStateKey(id), reinstatementStateKey(id)].includes(key)
+  return id !== undefined && OPEN_KEYS.some((keyOf) => keyOf(id) === key)
 }
 
 function utf8(data: Uint8Array): string | undefined {

@@ -11,12 +11,12 @@ import type { Code } from '../../protocol/verdict.ts'
  * What a connected peer may do: members speak everything, devices make requests and subscribe to pushes. `sync`: between members and a node that
  * is none (yet), which is served committed blocks and nothing else; each side has the other in this role.
  */
-export type PeerRole = 'member' | 'device' | 'sync'
+export type PeerRole = 'member' | 'device' | 'sync' | 'former'
 /** Who may be connected; asked at every connection and by `enforceRoles`. null: nobody we know. Synchronous and cheap. */
 export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 
 /** Gossip topics. On the wire each carries the chain id, so that two chains never mix. */
-export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals'] as const
+export const GOSSIP_TOPICS = ['transactions', 'reports', 'proposals', 'stix'] as const
 /** One of `GOSSIP_TOPICS`. */
 export type GossipTopic = (typeof GOSSIP_TOPICS)[number]
 /** accept: pass on. ignore: do not pass on, nobody's fault. reject: the peer that passed it on is at fault. */

@@ -35,6 +35,15 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
     segment: config.rtu.segment,
     intervalMs: config.rtu.intervalMs,
     log,
+    ...(config.rtu.readingsListen === null
+      ? {}
+      : {
+          gateway: {
+            listen: config.rtu.readingsListen,
+            sensors: new Set(config.rtu.sensors),
+            bytesMax: config.rtu.readingsBytesMax,
+          },
+        }),
     fatal: (error) => end.reject(error),
   })
   try {

@@ -1,6 +1,7 @@
 /**
  * RTU, stage 5: from the outbox to the members, until the chain is proved to hold each report.
- * Invariants: members are tried in turn; one that says no for good does not decide alone, all that are configured have to, and is not asked
+ * Invariants: members are tried in turn, for a batch of readings two at once; one that says no for good does not decide alone, all that are
+ * configured have to, and is not asked
  * again; one that says "taken" is believed only once a receipt proves it, and another is asked next; proofs are checked against the genesis.
  */
 import { toHex } from '../../protocol/bytes.ts'
@@ -12,7 +13,7 @@ import { QUESTIONS } from '../light/messages.ts'
 import type { NetworkLog } from '../network/network.ts'
 import { Alarm, withJitter } from './alarm.ts'
 import type { Headers } from './headers.ts'
-import type { Members } from './members.ts'
+import type { MemberName, Members } from './members.ts'
 import type { Carrier, Outbox, Settlement, SubmitOutcome } from './outbox.ts'
 import { checkProof, provesTransaction } from './proofs.ts'
 
@@ -46,6 +47,8 @@ const OUT_OF_SERVICE: readonly string[] = [
   'DEVICE_RETIRED',
   'DEVICE_BLACKLISTED',
 ]
+/** Members that are handed a batch of readings at once: its readings are nowhere else, and one member may keep it to itself. */
+const BATCH_MEMBERS = 2
 /** Nothing about this report will ever be otherwise. What is in none of these lists, or unknown here, may be otherwise later. */
 const isFinal = (code: string): boolean =>
   code === 'TX_FORBIDDEN' || code === 'TX_UNKNOWN_KIND' || VERDICTS[code as Code]?.verdict === 'reject'
@@ -100,24 +103,37 @@ export class Delivery implements Carrier {
     this.#past.set(transaction, past)
     let isOpen = !members.isUp
     // Who took it before and has not put it into a block is asked last.
-    const inTurn = members.inTurn().filter(({ publicKey }) => !past.refusedBy.has(publicKey))
-    for (const member of inTurn.sort(
-      (a, b) => Number(past.takenBy.has(a.publicKey)) - Number(past.takenBy.has(b.publicKey)),
-    )) {
-      const code = (await members.ask(member, QUESTIONS.submit, transaction.bytes))?.code
-      if (code !== undefined && TAKEN.includes(code)) {
-        past.takenBy.add(member.publicKey)
-        return 'taken'
-      }
-      if (code !== undefined) log.info({ member: member.name, code }, 'a member did not take a report')
-      if (code !== undefined && OUT_OF_SERVICE.includes(code)) outOfService()
-      if (code !== undefined && isFinal(code)) past.refusedBy.add(member.publicKey)
-      else isOpen = true
+    const inTurn = members
+      .inTurn()
+      .filter(({ publicKey }) => !past.refusedBy.has(publicKey))
+      .sort((a, b) => Number(past.takenBy.has(a.publicKey)) - Number(past.takenBy.has(b.publicKey)))
+    const atOnce = transaction.kind === 'reading.batch' ? BATCH_MEMBERS : 1
+    while (inTurn.length > 0) {
+      const asked = inTurn.splice(0, atOnce)
+      const codes = await Promise.all(asked.map((member) => this.#submitTo(member, transaction)))
+      let isTaken = false
+      asked.forEach(({ name, publicKey }, i) => {
+        const code = codes[i]
+        if (code !== undefined && TAKEN.includes(code)) {
+          past.takenBy.add(publicKey)
+          isTaken = true
+          return
+        }
+        if (code !== undefined) log.info({ member: name, code }, 'a member did not take a report')
+        if (code !== undefined && OUT_OF_SERVICE.includes(code)) outOfService()
+        if (code !== undefined && isFinal(code)) past.refusedBy.add(publicKey)
+        else isOpen = true
+      })
+      if (isTaken) return 'taken'
     }
     if (isOpen) return 'later'
     if (past.refusedBy.size < members.count) return 'unwanted'
     log.warn({ id: toHex(transaction.id) }, 'all members refuse a report for good: it is dropped')
     return 'refused'
+  }
+
+  async #submitTo(member: MemberName, transaction: Transaction): Promise<string | undefined> {
+    return (await this.#needs.members.ask(member, QUESTIONS.submit, transaction.bytes))?.code
   }
 
   async settlement(transaction: Transaction, everyone: boolean): Promise<Settlement> {

@@ -27,6 +27,7 @@ import { type BaselineStore, baselineFile, emptyBaselines } from './baseline.ts'
 import { CYCLE_DEFAULTS, type Cycle, type CycleResult, createCycle } from './cycle.ts'
 import { DELIVERY_DEFAULTS, Delivery, type DeliveryOptions } from './delivery.ts'
 import { directorySpool } from './disk.ts'
+import { type Gateway, type GatewayOptions, openGateway } from './gateway.ts'
 import { HeaderDisk } from './headerDisk.ts'
 import { Headers } from './headers.ts'
 import { type Machine, realMachine } from './machine.ts'
@@ -43,6 +44,7 @@ import {
   openOutbox,
   SPOOLED_BYTES_MAX,
 } from './outbox.ts'
+import type { ReadingsStatus } from './readings.ts'
 import type { ReplayMonitor } from './replay/monitor.ts'
 import { REPORT_DEFAULTS } from './report.ts'
 import { Segment } from './segment.ts'
@@ -72,6 +74,8 @@ export type RtuOptions = {
   /** Called once, when it cannot go on. */
   readonly fatal: (error: unknown) => void
   readonly machine?: Machine
+  /** Where it takes readings of sensors, if it does. */
+  readonly gateway?: GatewayOptions
   /** What is observed in the place of the machine: a log that is played. Nothing is learnt for the baseline then, nor kept. */
   readonly replay?: ReplayMonitor
   /** Other times, for tests. */
@@ -87,6 +91,8 @@ export type RtuStatus = {
   readonly outbox: OutboxStatus
   /** Devices of the segment that were heard. */
   readonly peersHeard: number
+  /** Of a gateway. */
+  readonly readings?: ReadingsStatus
 }
 
 /** The next cycle after one whose report could not be put on disk, ms: it goes out from memory, and should not go out each second. */
@@ -125,6 +131,7 @@ export class RtuNode {
   readonly #stopping = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
+  #gateway: Gateway | undefined
   #summaryAt = Number.NEGATIVE_INFINITY
 
   private constructor(options: RtuOptions, parts: Parts) {
@@ -234,6 +241,12 @@ export class RtuNode {
         { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
       )
       const node: RtuNode = new RtuNode({ ...options, members }, { lock, disk, network, headers, outbox, keys })
+      if (options.gateway !== undefined)
+        node.#gateway = await openGateway(options.gateway, join(dataDirectory, 'readings'), chainId, {
+          log,
+          anchor: (payload) => outbox.add('reading.batch', payload, true),
+          now: () => systemClock.now(),
+        })
       await node.#start()
       return node
     } catch (error) {
@@ -258,9 +271,15 @@ export class RtuNode {
       ),
       this.#delivery.run(signal),
       this.standing.run(signal),
+      ...(this.#gateway === undefined ? [] : [this.#gateway.run(signal)]),
     ]
     this.#running = Promise.allSettled(parts)
     for (const part of parts) part.catch((error: unknown) => this.#options.fatal(error))
+  }
+
+  /** Where readings are taken; undefined where the unit is no gateway. */
+  get readingsPort(): number | undefined {
+    return this.#gateway?.port
   }
 
   get status(): RtuStatus {
@@ -271,6 +290,7 @@ export class RtuNode {
       standing: this.standing.standing,
       outbox: this.outbox.status(),
       peersHeard: this.segment.heard.size,
+      ...(this.#gateway === undefined ? {} : { readings: this.#gateway.status }),
     }
   }
 
@@ -284,6 +304,7 @@ export class RtuNode {
     this.#stopping.abort()
     await Promise.all([this.members.stop(), this.network.stop()])
     await this.#running
+    await this.#gateway?.close()
     this.headers.save()
     await this.#parts.disk.settled()
     await this.#parts.lock.release()
@@ -298,9 +319,18 @@ export class RtuNode {
     if (report !== null) this.#delivery.wake()
     if (systemClock.monotonic() - this.#summaryAt < SUMMARY_MS) return
     this.#summaryAt = systemClock.monotonic()
-    const { members, height, outbox, peersHeard } = this.status
+    const { members, height, outbox, peersHeard, readings } = this.status
     log.info(
-      { members, height, outbox, peersHeard, learning, blind, residentMb: Math.round(process.memoryUsage.rss() / 1e6) },
+      {
+        members,
+        height,
+        outbox,
+        peersHeard,
+        readings,
+        learning,
+        blind,
+        residentMb: Math.round(process.memoryUsage.rss() / 1e6),
+      },
       'observing',
     )
   }

@@ -10,14 +10,19 @@ import { deviceRegister } from '../../protocol/kinds/device/device.ts'
 import { KINDS } from '../../protocol/kinds/table.ts'
 import { addressOf } from '../../protocol/signature.ts'
 import type { FeedEvent, Subscription } from '../api/dependencies.ts'
+import type { DeviceTrustPoint } from '../executor/speculation.ts'
 
 /** Events kept for followers that come back. */
 const EVENTS_MAX = 20_000
+/** Changes of trust that one block tells of; its others are in the histories. */
+const TRUST_CHANGES_MAX = 10_000
 
 /** A committed block as the feed needs it. */
 export type FeedBlock = {
   readonly sealed: SealedHeader
   readonly transactions: readonly Pick<SignedTransaction, 'transaction'>[]
+  /** Points that it adds to the histories of trust, in the order of devices. */
+  readonly trustPoints: readonly DeviceTrustPoint[]
 }
 
 /** Families of kinds whose payload names a device; the payloads of all others are left alone. */
@@ -86,8 +91,14 @@ function isAfter(id: string, [height, index]: readonly [number, number]): boolea
   return ownHeight > height || (ownHeight === height && ownIndex > index)
 }
 
-/** Events of one block: `<height>.0` is the block itself, `<height>.<i + 1>` what its transaction i did to a device. */
-function eventsOf({ sealed, transactions }: FeedBlock): FeedEvent[] {
+/** Event of a block that moved the trust in a device by a step, or the device in its life. */
+const TRUST_CHANGE = 'trust.change'
+
+/**
+ * Events of one block: `<height>.0` is the block itself, `<height>.<i + 1>` what its transaction i did to a device, and after all
+ * transactions what followed for the trust in devices.
+ */
+function eventsOf({ sealed, transactions, trustPoints }: FeedBlock): FeedEvent[] {
   const { height, time, transactionCount } = sealed.header
   const block = { height, hash: toHex(sealed.hash), time, transactions: transactionCount }
   const events: FeedEvent[] = [{ id: `${height}.0`, type: 'block', data: block }]
@@ -96,6 +107,9 @@ function eventsOf({ sealed, transactions }: FeedBlock): FeedEvent[] {
     if (device === undefined) return
     const data = { height, index, time, kind: transaction.kind, transaction: toHex(transaction.id), device }
     events.push({ id: `${height}.${index + 1}`, type: transaction.kind, data })
+  })
+  trustPoints.slice(0, TRUST_CHANGES_MAX).forEach(({ device, point }, index) => {
+    events.push({ id: `${height}.${transactionCount + 1 + index}`, type: TRUST_CHANGE, data: { device, ...point } })
   })
   return events
 }

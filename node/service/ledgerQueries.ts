@@ -29,6 +29,7 @@ import {
 import { CATEGORY_NAMES, type CategoryName } from '../../protocol/kinds/report/categories.ts'
 import { readAllEvents, readReports } from '../../protocol/kinds/report/record.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
+import { decodeClaims, STIX_PREFIX, stixHeightOf, stixStateKey } from '../../protocol/kinds/stix/record.ts'
 import { readTrust } from '../../protocol/kinds/trust/record.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { memberIndex, quorumSizes } from '../../protocol/members.ts'
@@ -51,6 +52,8 @@ import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
 import type { LedgerReads } from '../executor/reads.ts'
 import type { Pool } from '../pool/pool.ts'
+import { Bundles } from '../stix/bundles.ts'
+import { trustQueries } from './trustQueries.ts'
 
 /** The reading half of `ApiDependencies`. */
 export type LedgerQueries = Pick<
@@ -73,8 +76,12 @@ export type LedgerQueries = Pick<
   | 'device'
   | 'devices'
   | 'deviceEvents'
+  | 'deviceTrust'
+  | 'trustHistory'
   | 'transactionProof'
   | 'stateProof'
+  | 'stixBundle'
+  | 'stixBundles'
 >
 
 /** Place of an event among all of a device: height, transaction, event, in one safe integer for heights below 2³⁴. */
@@ -99,7 +106,8 @@ export function ledgerQueries(
   const { reads } = executor
   const chainId = chainIdOf(genesis)
   const state: StateReader = { get: (key) => reads.state(key)?.value }
-  const devices = deviceQueries(reads, state)
+  const bundles = new Bundles({ chainId, reads, network: genesis.network, createdAt: genesis.createdAt })
+  const devices = { ...deviceQueries(reads, state), ...trustQueries(executor, state) }
   const bodyAt = async (height: number): Promise<readonly Uint8Array[] | undefined> => {
     const body = await reads.body(height)
     const transactions = body === undefined ? undefined : decodeBody(body)
@@ -139,6 +147,11 @@ export function ledgerQueries(
         return { key, ...where, name: names.get(where.member) ?? null, record: decodeEvidence(entry.value) }
       })
     },
+    async stixBundles({ after, limit }) {
+      const page = await reads.states(STIX_PREFIX, limit, after === undefined ? undefined : stixStateKey(after))
+      return page.items.map(({ key, entry }) => ({ height: stixHeightOf(key), claims: decodeClaims(entry.value) }))
+    },
+    stixBundle: (height) => bundles.of(height),
     async head() {
       const { height } = executor.head
       return height === 0 ? undefined : reads.headerAt(height)

@@ -22,9 +22,12 @@ import { Metrics } from './metrics.ts'
 import { type Observed, observe } from './observed.ts'
 import { statusOf } from './status.ts'
 import { TimingWatch } from './timing.ts'
+import { trustPointsFrom } from './trustQueries.ts'
 
 /** Refused transactions remembered after they have left the pool: bytes of all together. */
 const REFUSED_BYTES_MAX = 8 * 1024 * 1024
+/** Offences that a status counts; the list of them has pages. */
+const OFFENCES_MAX = 1000
 /** Blocks whose events the feed has again after a start. */
 const FEED_BLOCKS = 256
 
@@ -120,12 +123,14 @@ export class NodeService {
     const { height: head } = node.executor.head
     const first = Math.max(node.executor.reads.held.firstHeight, head - FEED_BLOCKS + 1)
     const feed = new Feed(first - 1)
+    const points = await trustPointsFrom(node.executor.reads, first)
     for (let height = first; height <= head; height++) {
       const sealed = node.executor.reads.headerAt(height)
       const body = await node.executor.reads.body(height)
       const transactions = body === undefined ? [] : decodeBody(body)
       if (sealed === undefined || typeof transactions === 'string') throw new Error(`height ${height} cannot be read`)
-      feed.add({ sealed, transactions: transactions.map((bytes) => ({ transaction: decodeTransaction(bytes) })) })
+      const read = transactions.map((bytes) => ({ transaction: decodeTransaction(bytes) }))
+      feed.add({ sealed, transactions: read, trustPoints: points.get(height) ?? [] })
     }
     service = new NodeService(node, watch, options, feed)
     for (const block of early) if (block.height > head) feed.add(block)
@@ -161,6 +166,7 @@ export class NodeService {
 
   #make(): ApiDependencies {
     const node = this.#node
+    const look = (): Observed => this.#look()
     const { clock, signingKeys, disk } = this.#options
     const queries = ledgerQueries(node.genesis, {
       executor: node.executor,
@@ -176,7 +182,11 @@ export class NodeService {
       signingKey: (name) => signingKeys.get(name),
       submit: async (list) => submissions(list, await node.intake.submit(list)),
       waitFor: (id, timeoutMs) => this.#waitFor(id, timeoutMs),
-      status: async () => statusOf(this.#look()),
+      async status() {
+        const offences = await queries.offences({ member: undefined, after: undefined, limit: OFFENCES_MAX })
+        const members = new Set(offences.map(({ name, member }) => name ?? member))
+        return statusOf(look(), { count: offences.length, members: [...members] })
+      },
       backup: () => node.backup(),
       recentLog: () => this.#options.recentLog(),
       metrics: () => this.metrics.render(),

@@ -14,9 +14,9 @@ import type { KeyValueStore, StoreEntry, StoreOperation, StoreRange } from './st
 export type LevelOptions = {
   /** `create` refuses a directory that holds a database, `open` one that holds none. */
   readonly mode: 'create' | 'open' | 'createOrOpen'
-  /** Bytes gathered in memory (and in one log file) before a table is written. */
+  /** Bytes gathered in memory (and in one log file) before a table is written, 8 MiB by default; twice that while it is being written. */
   readonly writeBufferBytes?: number
-  /** Bytes of uncompressed blocks kept in memory. */
+  /** Bytes of uncompressed blocks kept in memory, 16 MiB by default. */
   readonly cacheBytes?: number
 }
 
@@ -29,6 +29,8 @@ export const storeError = (code: StoreErrorCode, message: string, cause?: unknow
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>
 const ENTRIES_PER_READ = 1000
+const WRITE_BUFFER_BYTES = 8 * 1024 * 1024
+const CACHE_BYTES = 16 * 1024 * 1024
 
 /**
  * Opens the LevelDB directory `location`. Throws AlthingError STORE_LOCKED (another process has it), STORE_CORRUPT, STORE_MISSING or
@@ -40,8 +42,8 @@ export async function openLevel(location: string, options: LevelOptions): Promis
     valueEncoding: 'view',
     createIfMissing: options.mode !== 'open',
     errorIfExists: options.mode === 'create',
-    writeBufferSize: options.writeBufferBytes ?? 16 * 1024 * 1024,
-    cacheSize: options.cacheBytes ?? 32 * 1024 * 1024,
+    writeBufferSize: options.writeBufferBytes ?? WRITE_BUFFER_BYTES,
+    cacheSize: options.cacheBytes ?? CACHE_BYTES,
   })
   try {
     await db.open()

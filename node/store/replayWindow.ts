@@ -2,7 +2,7 @@
  * The replay window: which (signer, nonce) pairs count as used, each until the `validUntil` of its transaction (ledger.md §2).
  * Stage: every member asks it while it validates a block, so its answers must be the same everywhere.
  * Invariants: answers and `roomAt` depend on the committed blocks only, also after a restart; at most `entriesMax` pairs; memory is
- * 40 to 80 bytes per pair, given back in slices as block time passes; a pair is kept as 128 bits of its SHA3-256.
+ * 27 to 34 bytes per pair, given back in slices as block time passes; a pair is kept as 128 bits of its SHA3-256.
  * For each block: `expire(its time)`, then `add` for each of its transactions.
  */
 import { randomBytes } from 'node:crypto'
@@ -82,7 +82,12 @@ export class ReplayWindow {
 
   /** Whether the pair counts as used at `time` (ms), not before the block time last given to `expire`. */
   hasAt(signer: Uint8Array, nonce: Uint8Array, time: number): boolean {
-    const words = wordsOf(pairHash(signer, nonce))
+    return this.hasHashAt(pairHash(signer, nonce), time)
+  }
+
+  /** As `hasAt`, of the pair with this hash, of which the first 16 bytes count. */
+  hasHashAt(hash: Uint8Array, time: number): boolean {
+    const words = wordsOf(hash)
     for (const slice of this.#slices.values()) if (slice.expiry(words) >= time) return true
     return false
   }
@@ -105,11 +110,18 @@ export class ReplayWindow {
 
   /** The records of a block's pairs, for `LedgerBlock.replayRecords`. */
   static pack(pairs: readonly ReplayPair[]): Uint8Array {
+    return ReplayWindow.packHashes(
+      pairs.map(({ signer, nonce, validUntil }) => ({ hash: pairHash(signer, nonce).subarray(0, 16), validUntil })),
+    )
+  }
+
+  /** As `pack`, of pairs whose hashes (16 bytes) are known. */
+  static packHashes(pairs: readonly { readonly hash: Uint8Array; readonly validUntil: number }[]): Uint8Array {
     const out = new Uint8Array(pairs.length * REPLAY_RECORD_BYTES)
     const view = new DataView(out.buffer)
-    pairs.forEach(({ signer, nonce, validUntil }, i) => {
+    pairs.forEach(({ hash, validUntil }, i) => {
       const offset = i * REPLAY_RECORD_BYTES
-      out.set(pairHash(signer, nonce).subarray(0, 16), offset)
+      out.set(hash, offset)
       view.setFloat64(offset + 16, validUntil)
     })
     return out
@@ -141,9 +153,7 @@ export class ReplayWindow {
   }
 
   #find(hash: Uint8Array): boolean {
-    const words = wordsOf(hash)
-    for (const slice of this.#slices.values()) if (slice.expiry(words) >= this.#blockTime) return true
-    return false
+    return this.hasHashAt(hash, this.#blockTime)
   }
 
   #insert(hash: Uint8Array, validUntil: number): boolean {
@@ -153,7 +163,7 @@ export class ReplayWindow {
     if (this.size >= this.#entriesMax) return false
     let slice = this.#slices.get(number)
     if (slice === undefined) {
-      slice = new Slice()
+      slice = new Slice(number * SLICE_MS)
       this.#slices.set(number, slice)
     }
     slice.set(wordsOf(hash), validUntil)
@@ -171,68 +181,104 @@ const pairHash = (signer: Uint8Array, nonce: Uint8Array): Uint8Array => sha3(con
 
 type Words = readonly [number, number, number, number]
 
-function wordsOf(hash: Uint8Array): Words {
-  const view = new DataView(hash.buffer, hash.byteOffset, 16)
-  return [view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12)]
-}
+/** By shifting: a view of the memory of a short array is slower, and takes it out of the heap. */
+const wordsOf = (hash: Uint8Array): Words => [wordAt(hash, 0), wordAt(hash, 4), wordAt(hash, 8), wordAt(hash, 12)]
+
+const wordAt = (bytes: Uint8Array, at: number): number =>
+  (((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)) >>>
+  0
 
 /** Odd multipliers of this process: whoever grinds nonces cannot know which pairs will share a place in a table. */
-const [SALT_A, SALT_B] = (() => {
-  const random = randomBytes(8)
-  const view = new DataView(random.buffer, random.byteOffset, 8)
-  return [view.getUint32(0) | 1, view.getUint32(4) | 1] as const
+const [SALT_A, SALT_B, SALT_C, SALT_D] = (() => {
+  const random = randomBytes(16)
+  const view = new DataView(random.buffer, random.byteOffset, 16)
+  return [0, 4, 8, 12].map((at) => view.getUint32(at) | 1) as [number, number, number, number]
 })()
 
-/** A hash table without removal, open addressing in flat memory. An expiry of −1 marks an empty place. */
+/** Tables of a slice: each grows by itself, so that none of them holds the process for more than a few milliseconds. */
+const PARTS_BITS = 6
+/** Words of a place: four of the key, and when it expires: ms since the slice began, and one, so that 0 marks an empty place. */
+const PLACE_WORDS = 5
+const PLACES_MIN = 16
+/** A table grows by a quarter once it is three quarters full: 27 to 34 bytes for each pair. */
+const FULL = 0.75
+const GROWTH = 1.25
+
+/** A hash table without removal, open addressing in flat memory. */
 class Slice {
+  readonly #from: number
+  readonly #parts = Array.from({ length: 1 << PARTS_BITS }, () => new Part())
   #size = 0
-  #bits = 10
-  #keys = new Uint32Array(4 << 10)
-  #expiries = new Float64Array(1 << 10).fill(-1)
+
+  /** Of the pairs that expire from `from` (ms) to `SLICE_MS` later. */
+  constructor(from: number) {
+    this.#from = from
+  }
 
   get size(): number {
     return this.#size
   }
 
   get reservedBytes(): number {
-    return this.#keys.byteLength + this.#expiries.byteLength
+    return this.#parts.reduce((sum, part) => sum + part.words.byteLength, 0)
   }
 
   /** Until when the pair counts, −1 if it is not here. */
   expiry(words: Words): number {
-    return this.#expiries[this.#place(words)] as number
+    const part = this.#partOf(words)
+    const held = part.words[part.find(words) + 4] as number
+    return held === 0 ? -1 : this.#from + held - 1
   }
 
   set(words: Words, validUntil: number): void {
-    if (this.#size * 5 >= this.#expiries.length * 3) this.#grow()
-    const place = this.#place(words)
-    if (this.#expiries[place] === -1) this.#size++
-    this.#keys.set(words, 4 * place)
-    this.#expiries[place] = Math.max(validUntil, this.#expiries[place] as number)
+    if (this.#partOf(words).set(words, validUntil - this.#from + 1)) this.#size++
   }
 
-  #place([a, b, c, d]: Words): number {
-    const keys = this.#keys
-    const mask = this.#expiries.length - 1
-    let place = (Math.imul(a, SALT_A) + Math.imul(b, SALT_B)) >>> (32 - this.#bits)
-    for (; this.#expiries[place] !== -1; place = (place + 1) & mask) {
-      const at = 4 * place
-      if (keys[at] === a && keys[at + 1] === b && keys[at + 2] === c && keys[at + 3] === d) break
+  #partOf([a, b]: Words): Part {
+    return this.#parts[(Math.imul(a, SALT_A) + Math.imul(b, SALT_B)) >>> (32 - PARTS_BITS)] as Part
+  }
+}
+
+class Part {
+  words = new Uint32Array(PLACE_WORDS * PLACES_MIN)
+  #places = PLACES_MIN
+  #size = 0
+
+  /** Index of the words of the pair, or of the empty place where it would be. */
+  find([a, b, c, d]: Words): number {
+    const { words } = this
+    const hash = (Math.imul(c, SALT_C) + Math.imul(d, SALT_D)) >>> 0
+    let at = PLACE_WORDS * Math.floor((hash / 2 ** 32) * this.#places)
+    while (words[at + 4] !== 0) {
+      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) break
+      at += PLACE_WORDS
+      if (at === words.length) at = 0
     }
-    return place
+    return at
+  }
+
+  /** Whether the pair is new; one that is here keeps the later of two expiries. */
+  set(pair: Words, expires: number): boolean {
+    if (this.#size >= FULL * this.#places) this.#grow()
+    const at = this.find(pair)
+    const held = this.words[at + 4] as number
+    this.words.set(pair, at)
+    this.words[at + 4] = Math.max(held, expires)
+    if (held === 0) this.#size++
+    return held === 0
   }
 
   #grow(): void {
-    const keys = this.#keys
-    const expiries = this.#expiries
-    this.#bits++
-    this.#keys = new Uint32Array(4 << this.#bits)
-    this.#expiries = new Float64Array(1 << this.#bits).fill(-1)
-    this.#size = 0
-    for (let i = 0; i < expiries.length; i++) {
-      if (expiries[i] === -1) continue
-      const at = 4 * i
-      this.set([keys[at], keys[at + 1], keys[at + 2], keys[at + 3]] as unknown as Words, expiries[i] as number)
+    const old = this.words
+    this.#places = Math.ceil(GROWTH * this.#places)
+    this.words = new Uint32Array(PLACE_WORDS * this.#places)
+    for (let at = 0; at < old.length; at += PLACE_WORDS) {
+      if (old[at + 4] === 0) continue
+      const place = this.find([old[at], old[at + 1], old[at + 2], old[at + 3]] as unknown as Words)
+      this.words.set(old.subarray(at, at + PLACE_WORDS), place)
     }
   }
 }

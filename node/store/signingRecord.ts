@@ -10,6 +10,7 @@ import { sha3 } from '../../protocol/crypto.ts'
 import { isAlthingError } from '../errors.ts'
 import { type Disk, systemDisk } from './disk.ts'
 import { KeptBlocks } from './keptBlocks.ts'
+import { KeptEvidence } from './keptEvidence.ts'
 import { storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
@@ -20,8 +21,9 @@ const KEY = Uint8Array.of(1)
 /** Under it, the chain that the record is of. */
 const CHAIN_KEY = Uint8Array.of(4)
 const CHECKSUM_BYTES = 32
-/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. */
-const WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+/** A record is some hundred kilobytes at the very most (certificates of a few views); one log file holds many, or the blocks of a few votes. Hardly
+ * anything is ever read from it, so that it needs no cache. */
+const BUFFERS = { writeBufferBytes: 4 * 1024 * 1024, cacheBytes: 1024 * 1024 } as const
 
 /**
  * Creates the record of `chainId` with `initial` content in `directory`. Throws AlthingError SIGNING_RECORD_EXISTS where there is one already,
@@ -70,7 +72,7 @@ export async function openSigningRecord(
   await requireSigningRecord(directory, disk)
   let store: KeyValueStore
   try {
-    store = await disk.openStore(directory, { mode: 'open', writeBufferBytes: WRITE_BUFFER_BYTES })
+    store = await disk.openStore(directory, { mode: 'open', ...BUFFERS })
   } catch (error) {
     if (isAlthingError(error, 'STORE_MISSING'))
       throw storeError('SIGNING_RECORD_MISSING', `${directory} holds no signing record`, error)
@@ -143,6 +145,8 @@ function readStored(store: KeyValueStore, key: Uint8Array, directory: string): U
 export class SigningRecord {
   /** Blocks that the record binds this member to; written with it. */
   readonly blocks: KeptBlocks
+  /** Evidence against others that is not on the chain yet. */
+  readonly evidence: KeptEvidence
   readonly #store: KeyValueStore
   #latest: Uint8Array
   #writing = false
@@ -151,6 +155,7 @@ export class SigningRecord {
   constructor(store: KeyValueStore, latest: Uint8Array, blocks: KeptBlocks) {
     this.#store = store
     this.blocks = blocks
+    this.evidence = new KeptEvidence(store)
     this.#latest = latest
   }
 

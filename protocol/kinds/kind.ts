@@ -4,7 +4,6 @@
  * Invariants: `apply` makes every check before its first write, reads nothing but its arguments, and writes only keys of its own prefixes.
  */
 import type { Codec } from '../codec.ts'
-import type { Genesis } from '../genesis.ts'
 import type { MemberSet, PublicKeyHex } from '../members.ts'
 import type { Code } from '../verdict.ts'
 
@@ -36,8 +35,6 @@ export type BlockContext = {
   readonly members: ReadonlyMap<PublicKeyHex, number>
   /** q of agreement.md §1 for that set. */
   readonly quorum: number
-  /** The genesis' rules of trust. */
-  readonly trust: Genesis['trust']
 }
 
 /** What a kind knows beside its payload and the state. */

@@ -5,12 +5,15 @@
 import { accessBlacklist, accessReinstate } from './access/access.ts'
 import { deviceRegister, deviceRetire, deviceUpdate } from './device/device.ts'
 import { evidence } from './evidence/evidence.ts'
-import { governanceApprove, governancePropose } from './governance/governance.ts'
+import { governanceApprove, governancePropose, governanceWithdraw } from './governance/governance.ts'
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
 import { moduleActivate, modulePublish } from './module/module.ts'
+import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
+import { stixBundleKind } from './stix/bundle.ts'
+import { trustOpinion } from './trust/opinion.ts'
 import { trustScore } from './trust/score.ts'
 
 // Method parameters are compared both ways, so kinds of different payloads stand in one list; only `apply` after its own `payload` is called.
@@ -23,12 +26,16 @@ const ROWS: readonly Kind<unknown>[] = [
   deviceUpdate,
   deviceRetire,
   deviceReport,
+  readingBatch,
   trustScore,
+  trustOpinion,
   accessBlacklist,
   accessReinstate,
   evidence,
   governancePropose,
   governanceApprove,
+  stixBundleKind,
+  governanceWithdraw,
   modulePublish,
   moduleActivate,
 ] as readonly Kind<unknown>[]

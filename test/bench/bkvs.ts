@@ -3,7 +3,7 @@
  * `BkvsFigures`. A process of its own, so that its memory is its own.
  */
 import { join } from 'node:path'
-import { DEFAULT_PARAMETERS, DEFAULT_TRUST } from '../../config/genesisFile.ts'
+import { DEFAULT_PARAMETERS } from '../../config/genesisFile.ts'
 import { installNativePrimitives } from '../../node/crypto/native.ts'
 import { Executor } from '../../node/executor/executor.ts'
 import { initializeLedger } from '../../node/executor/genesisState.ts'
@@ -47,7 +47,6 @@ const genesis: Genesis = {
   network: 'bench',
   createdAt: Date.now(),
   memberSet: { members: [{ name: 'one', publicKey: signer }], parameters: DEFAULT_PARAMETERS },
-  trust: DEFAULT_TRUST,
   apiKeys: [[]],
   modules: [],
 }

@@ -32,7 +32,7 @@ import { EMPTY_STATE, StateTree } from '../../protocol/state/tree.ts'
 
 import { CHAIN_ID, certify, GENESIS, put } from '../node/executor/world.ts'
 import { Between, joinerOf, serveAs } from '../node/snapshot/world.ts'
-import { machineFacts, residentBytes } from './machine.ts'
+import { machineFacts, memoryOf } from './machine.ts'
 import { type Figure, figureLines } from './report.ts'
 
 installNativePrimitives()
@@ -52,10 +52,10 @@ const step = (text: string): void => console.error(`bench: ${text}`)
 async function measured<T>(name: string, work: () => Promise<T>): Promise<T> {
   const loop = monitorEventLoopDelay({ resolution: 5 })
   loop.enable()
-  let most = residentBytes(process.pid)
+  let most = memoryOf(process.pid).resident
   const before = most
   const watch = setInterval(() => {
-    most = Math.max(most, residentBytes(process.pid))
+    most = Math.max(most, memoryOf(process.pid).resident)
   }, 100)
   const beganAt = performance.now()
   const result = await work()
@@ -116,6 +116,7 @@ class Maker {
       header,
       body,
       certificate: certify(header),
+      committedBy: header.header.height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,
@@ -172,6 +173,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     disk: systemDisk,
+    eraLinks: () => [],
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })

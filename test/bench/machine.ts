@@ -14,9 +14,18 @@ export function cpuMicroseconds(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6
 }
 
-/** Resident memory of a process, bytes. */
-export function residentBytes(pid: number): number {
-  return Number(/VmRSS:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+/**
+ * Resident memory of a process, bytes: what is its own, and pages of files that the system can take back whenever it needs them (program,
+ * libraries, tables of LevelDB). The two make up what is called RSS.
+ */
+export type Memory = { readonly resident: number; readonly anonymous: number; readonly file: number }
+
+/** Resident memory of a process. */
+export function memoryOf(pid: number): Memory {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const bytes = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+([0-9]+) kB`, 'm').exec(text)?.[1] ?? 0) * 1024
+  return { resident: bytes('VmRSS'), anonymous: bytes('RssAnon'), file: bytes('RssFile') + bytes('RssShmem') }
 }
 
 /** Facts about the machine and the code, for the head of the report. */

@@ -14,7 +14,7 @@ import { signTransaction } from '../../protocol/transaction.ts'
 import { homeIn } from '../../testnet/homes.ts'
 import { handIn, LOAD_TRANSACTION_BYTES } from '../../testnet/load.ts'
 import { type Testnet, until } from '../../testnet/testnet.ts'
-import { cpuMicroseconds, percentile, residentBytes } from './machine.ts'
+import { cpuMicroseconds, type Memory, memoryOf, percentile } from './machine.ts'
 import type { SignedBatch, SignOrder } from './signWorker.ts'
 
 /** Signers of the load. */
@@ -115,8 +115,8 @@ export type Saturation = {
   /** Share of all cores that the generator used. */
   readonly generatorShare: number
   readonly sentBytesPerTransaction: number
-  /** Largest of the members, at equal steps of the way. */
-  readonly residentBytes: readonly number[]
+  /** Of the member with the largest, when a fifth, two … of what was sent was committed; the number committed then. */
+  readonly memory: readonly (Memory & { readonly committed: number })[]
   readonly refused: Readonly<Record<string, number>>
   /** Accepted and not committed within `COMMIT_MS` after the last one was sent, and if so, how the members are. */
   readonly uncommitted: number
@@ -140,7 +140,7 @@ export async function saturate(
   const began = performance.now()
   const refused: Record<string, number> = {}
   const samples: { at: number; committed: number; cpu: number; own: number; sent: number }[] = []
-  const resident: number[] = []
+  const memory: (Memory & { committed: number })[] = []
   let next = 0
   let accepted = 0
   let committed = 0
@@ -182,7 +182,8 @@ export async function saturate(
       own: own.user + own.system,
       sent,
     })
-    resident.push(Math.max(...pids.map(residentBytes)))
+    const [largest] = pids.map(memoryOf).sort((a, b) => b.resident - a.resident)
+    memory.push({ ...(largest as Memory), committed })
   }
   await sample()
   let done = false
@@ -220,8 +221,8 @@ export async function saturate(
     cpuPerTransactionAndMember: (to.cpu - from.cpu) / members.length / transactions,
     generatorShare: (to.own - from.own) / 1e6 / seconds,
     sentBytesPerTransaction: (to.sent - from.sent) / transactions,
-    residentBytes: [0.2, 0.4, 0.6, 0.8, 1].map(
-      (share) => resident[Math.min(resident.length - 1, Math.floor(share * resident.length))] as number,
+    memory: [0.2, 0.4, 0.6, 0.8, 1].map(
+      (share) => (memory.find((one) => one.committed >= share * accepted) ?? memory.at(-1)) as (typeof memory)[number],
     ),
     refused,
     uncommitted: accepted - committed,

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_PARAMETERS, DEFAULT_TRUST, parseGenesis, renderGenesis } from '../../config/genesisFile.ts'
+import { DEFAULT_PARAMETERS, parseGenesis, renderGenesis } from '../../config/genesisFile.ts'
 import { problemLine } from '../../config/problems.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
@@ -15,7 +15,6 @@ const genesisOf = (count: number): Genesis => ({
     members: Array.from({ length: count }, (_, i) => ({ name: `Org ${i}`, publicKey: key(i + 1) })),
     parameters: DEFAULT_PARAMETERS,
   },
-  trust: DEFAULT_TRUST,
   apiKeys: Array.from({ length: count }, (_, i) => (i % 2 === 0 ? [toHex(key(100 + i))] : [])),
   modules: [],
 })
@@ -47,19 +46,21 @@ describe('genesis file', () => {
       file.parameters.percent = 50
       file.parameters.delta = 1
       delete file.parameters.deltaMs
-      file.trust.patience = '3'
+      file.parameters.trustPatience = '3'
+      file.trust = {}
       file.members[0].name = ''
       file.members[0].publicKey = `05${file.members[0].publicKey.slice(2)}`
       file.members[1].publicKey = `02${'f'.repeat(64)}`
       file.members[1].apikeys = []
     })
     expect(linesOf(text)).toEqual([
+      'trust: is not a key of a genesis',
       'createdAt: is not a UTC time with milliseconds, such as 2026-11-23T12:00:00.000Z',
       'network: does not match ^[a-z0-9][a-z0-9-]*$',
       'parameters.delta: is not a key of a genesis. Did you mean deltaMs?',
       'parameters.deltaMs: is missing',
       'parameters.percent: is not an integer from 51 to 100',
-      'trust.patience: is not an integer from 1 to 1000',
+      'parameters.trustPatience: is not an integer from 1 to 1000',
       'members[0].name: is not text of 1 to 64 characters',
       'members[0].publicKey: is not a compressed public key: 66 hexadecimal digits that begin with 02 or 03',
       'members[1].apikeys: is not a key of a genesis. Did you mean apiKeys?',
@@ -119,7 +120,7 @@ describe('genesis file', () => {
 
   it('genesis: any JSON → problems and never an exception', () => {
     fc.assert(fc.property(fc.json(), (text) => !parseGenesis(text).ok))
-    const places = fc.constantFrom('format', 'network', 'createdAt', 'members', 'parameters', 'trust')
+    const places = fc.constantFrom('format', 'network', 'createdAt', 'members', 'parameters')
     fc.assert(
       fc.property(places, fc.jsonValue(), (place, value) => {
         parseGenesis(changed((file) => (file[place] = value)))

@@ -11,8 +11,8 @@ const files = [...readProject(ROOT.pathname).sources.values()].filter(({ path })
 const strings = files.flatMap(({ path, strings }) => strings.map(({ value, line }) => ({ path, value, line })))
 const codes = codeRows().map(({ code }) => code)
 
-/** Words of others that look like codes: environment variables, codes of Node.js, its HTTP parser, LevelDB and fastify. */
-const FOREIGN = /^(?:ALTHING|ERR|HPE|LEVEL|FST_ERR)_/
+/** Words of others that look like codes: environment variables, codes of Node.js, its HTTP parser, LevelDB and fastify, settings of glibc. */
+const FOREIGN = /^(?:ALTHING|ERR|HPE|LEVEL|FST_ERR|MALLOC)_/
 
 describe('docs/errors.md', () => {
   it('errors: the page is what the tables in the code say (`npm run docs` writes it)', () => {

@@ -1,5 +1,5 @@
 /** A consortium for tests with real members: keys that anybody knows, and a genesis. */
-import { DEFAULT_TRUST } from '../../config/genesisFile.ts'
+import { DEFAULT_PARAMETERS } from '../../config/genesisFile.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import type { Genesis } from '../../protocol/genesis.ts'
@@ -16,6 +16,7 @@ export function genesisWith(
 ): Genesis {
   const members = Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(memberSecret(i)) }))
   const parameters = {
+    ...DEFAULT_PARAMETERS,
     percent: 51,
     deltaMs,
     termBlocks: 100,
@@ -30,7 +31,6 @@ export function genesisWith(
     network: 'test',
     createdAt,
     memberSet: { members, parameters },
-    trust: DEFAULT_TRUST,
     apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
     modules: [],
   }

@@ -24,6 +24,11 @@ const setOf = (n: number): MemberSet => ({
     timeoutDoublingsMax: 5,
     inclusionTimeoutMs: 5000,
     clockDriftMs: 500,
+    trustThresholdPpm: 300_000,
+    trustPatience: 3,
+    trustInitialPpm: 700_000,
+    trustMinRaters: 3,
+    trustFreshnessMs: 60_000,
   },
 })
 

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { createHomes, homeIn } from '../../testnet/homes.ts'
 import { DEFAULT_PLAN } from '../../testnet/plan.ts'
 import { Testnet } from '../../testnet/testnet.ts'
-import { machineFacts, residentBytes } from '../bench/machine.ts'
+import { machineFacts, memoryOf } from '../bench/machine.ts'
 import { growthOf, type Sample } from './fit.ts'
 import { svgOf } from './plot.ts'
 
@@ -52,9 +52,12 @@ async function sample(net: Testnet, member: Testnet['members'][number], seconds:
   const data = join(homeIn(net.places.folder, place.name).folder, 'data')
   const disk: Record<string, number> = {}
   for (const name of ['ledger', 'signing', 'snapshots']) disk[`${name} MiB`] = (await bytesOf(join(data, name))) / MIB
+  const memory = process.pid === undefined ? undefined : memoryOf(process.pid)
   return {
     seconds,
-    'RSS MiB': process.pid === undefined ? Number.NaN : residentBytes(process.pid) / MIB,
+    'RSS MiB': (memory?.resident ?? Number.NaN) / MIB,
+    'anonymous MiB': (memory?.anonymous ?? Number.NaN) / MIB,
+    'file MiB': (memory?.file ?? Number.NaN) / MIB,
     'heap MiB': metric(text, 'nodejs_heap_size_used_bytes') / MIB,
     'external MiB': metric(text, 'nodejs_external_memory_bytes') / MIB,
     'lag p99 ms': metric(text, 'althing_event_loop_lag_seconds{quantile="0.99"}') * 1000,
@@ -66,6 +69,22 @@ async function sample(net: Testnet, member: Testnet['members'][number], seconds:
   }
 }
 
+const columnsNow = (): string[] => Object.keys([...rows.values()][0]?.[0] ?? {}).filter((name) => name !== 'seconds')
+const seriesOf = (name: string, column: string): Sample[] =>
+  (rows.get(name) ?? []).map((row) => [row['seconds'] as number, row[column] as number])
+
+async function writeTable(): Promise<void> {
+  const columns = columnsNow()
+  const csv = [
+    ['member', 'seconds', ...columns].join(','),
+    ...[...rows].flatMap(([name, list]) =>
+      list.map((row) => [name, row['seconds'], ...columns.map((column) => row[column]?.toFixed(3))].join(',')),
+    ),
+  ]
+  await writeFile(join(out, 'soak.csv'), `${csv.join('\n')}\n`)
+}
+
+await mkdir(out, { recursive: true })
 const folder = await mkdtemp(join(tmpdir(), 'althing-soak-'))
 const places = await createHomes(folder, { ...DEFAULT_PLAN, rtus: 0 })
 for (const { name } of places.members) {
@@ -102,6 +121,8 @@ try {
     const last = first?.at(-1)
     if (performance.now() - toldAt > 30_000 && last !== undefined) {
       toldAt = performance.now()
+      // What is known so far: a run that is cut off is not lost.
+      await writeTable()
       console.error(
         `soak: ${Math.round(seconds)} s, height ${last['height']}, ${last['transactions']} transactions, ${last['RSS MiB']?.toFixed(0)} MiB`,
       )
@@ -113,17 +134,8 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-const columns = Object.keys([...rows.values()][0]?.[0] ?? {}).filter((name) => name !== 'seconds')
-const seriesOf = (name: string, column: string): Sample[] =>
-  (rows.get(name) ?? []).map((row) => [row['seconds'] as number, row[column] as number])
-await mkdir(out, { recursive: true })
-const csv = [
-  ['member', 'seconds', ...columns].join(','),
-  ...[...rows].flatMap(([name, list]) =>
-    list.map((row) => [name, row['seconds'], ...columns.map((column) => row[column]?.toFixed(3))].join(',')),
-  ),
-]
-await writeFile(join(out, 'soak.csv'), `${csv.join('\n')}\n`)
+const columns = columnsNow()
+await writeTable()
 const charts = columns.map((column) => ({
   title: column.replace(/ (?:MiB|ms)$/, ''),
   unit: / (MiB|ms)$/.exec(column)?.[1] ?? 'count',

@@ -5,6 +5,7 @@
  * Kinds (agreement.md §7): `synchronous`: small messages within Δ, stalls noticed, up to f members lie; `asynchronous`: any delay, loss,
  * duplication, partition, crash; nobody lies and no record is lost; `lying`: both, where only assured blocks are promised.
  */
+import { DEFAULT_PARAMETERS } from '../../config/genesisFile.ts'
 import { type Parameters, quorumSizes } from '../../protocol/members.ts'
 import { type Random, seededRandom } from '../simulation/random.ts'
 import type { Weather } from './wires.ts'
@@ -92,6 +93,7 @@ export function scenarioOf(seed: number): Scenario {
   const n = random.pick([1, 2, 3, 3, 4, 4, 4, 5, 5, 6, 7])
   const deltaMs = random.pick([100, 200, 500])
   const parameters: Parameters = {
+    ...DEFAULT_PARAMETERS,
     percent: random.chance(0.1) ? 67 : 51,
     deltaMs,
     termBlocks: random.pick([1, 2, 5, 20, 100]),

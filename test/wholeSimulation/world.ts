@@ -3,7 +3,6 @@
  * the scenario; two runs of one have one trace.
  */
 
-import { DEFAULT_TRUST } from '../../config/genesisFile.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { encodeLinkFrame } from '../../protocol/consensus/wire.ts'
 import { installPrimitives, publicKeyOf } from '../../protocol/crypto.ts'
@@ -426,7 +425,6 @@ function genesisOf({ n, parameters, lights: _lights }: Scenario): Genesis {
       members: Array.from({ length: n }, (_, i) => ({ name: `Org ${i}`, publicKey: publicKeyOf(secretKey(i + 1)) })),
       parameters,
     },
-    trust: DEFAULT_TRUST,
     apiKeys: Array.from({ length: n }, (_, i) => [toHex(publicKeyOf(secretKey(API_KEY + i)))]),
     modules: [],
   }

@@ -16,17 +16,19 @@ import {
   deviceParams,
   deviceRegistration,
   deviceSchema,
+  deviceTrustSchema,
   pageQuery,
   pageSchema,
   type ReportBody,
   reinstateBody,
   reportBody,
+  trustPointSchema,
   trustScoreBody,
   WRITE_CODES,
   writeHeaders,
   writeQuery,
 } from '../schemas.ts'
-import { deviceView } from '../views.ts'
+import { deviceView, trustView } from '../views.ts'
 
 const OUT_OF_SERVICE: readonly ProblemCode[] = ['DEVICE_UNKNOWN', 'DEVICE_RETIRED', 'DEVICE_BLACKLISTED']
 const writes = (codes: readonly ProblemCode[], done: 200 | 201 = 200) =>
@@ -38,6 +40,7 @@ const WRITE = { config: { scope: 'write' } } as const
 /** Adds the routes below /v1/devices. */
 export function deviceRoutes(server: Server, context: RouteContext): void {
   readRoutes(server, context)
+  trustRoutes(server, context)
   lifeRoutes(server, context)
   judgementRoutes(server, context)
 }
@@ -103,6 +106,57 @@ function readRoutes(server: Server, { dependencies }: RouteContext): void {
         list,
         (event) => `${event.sequence}`,
         (event) => event,
+      )
+    },
+  )
+}
+
+function trustRoutes(server: Server, { dependencies }: RouteContext): void {
+  server.get(
+    '/devices/:id/trust',
+    {
+      ...READ,
+      schema: {
+        tags: ['devices'],
+        operationId: 'getDeviceTrust',
+        summary: 'Shows the trust in a device, every opinion about it with its weight, and why it is or was cut off',
+        params: deviceParams,
+        response: answers({ 200: deviceTrustSchema }, ['DEVICE_UNKNOWN']),
+      },
+    },
+    async ({ params: { id } }) => {
+      const found = await dependencies.deviceTrust(id)
+      if (found === undefined) throw new ApiRefusal('DEVICE_UNKNOWN')
+      return trustView(found)
+    },
+  )
+  server.get(
+    '/devices/:id/trust/history',
+    {
+      ...READ,
+      schema: {
+        tags: ['devices'],
+        operationId: 'listDeviceTrust',
+        summary: 'Lists how the trust in a device moved, newest first',
+        params: deviceParams,
+        querystring: pageQuery,
+        response: answers({ 200: pageSchema(trustPointSchema, 'Points, newest first.') }, [
+          'CURSOR_INVALID',
+          'DEVICE_UNKNOWN',
+        ]),
+      },
+    },
+    async ({ params: { id }, query: { cursor, limit = PAGE_ITEMS } }) => {
+      const list = `trust.${id}`
+      const before = numberOf(list, cursor)
+      await deviceOf(dependencies, id)
+      const found = await dependencies.trustHistory(id, { before, limit: limit + 1 })
+      return pageOf(
+        found,
+        limit,
+        list,
+        (point) => `${point.sequence}`,
+        (point) => point,
       )
     },
   )
@@ -177,7 +231,7 @@ function judgementRoutes(server: Server, context: RouteContext): void {
       schema: {
         ...common,
         operationId: 'scoreDevice',
-        summary: 'Records a trust score (trust.score); staying below the threshold blacklists the device',
+        summary: 'Records a trust score (trust.score): one voice of the member, among the opinions of devices',
         params: deviceParams,
         body: trustScoreBody,
         response: writes(OUT_OF_SERVICE),
@@ -215,7 +269,7 @@ function judgementRoutes(server: Server, context: RouteContext): void {
         summary: 'Cuts a device off (access.blacklist)',
         params: deviceParams,
         body: blacklistBody,
-        response: writes([...OUT_OF_SERVICE, 'DEVICE_OBSERVED']),
+        response: writes([...OUT_OF_SERVICE, 'DEVICE_OBSERVED', 'DEVICE_TRUSTED']),
       },
     },
     async (request, reply) => {

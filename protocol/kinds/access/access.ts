@@ -1,6 +1,7 @@
 /**
  * `access.blacklist`, `access.reinstate`: requests to cut a device off and to let it return (ledger.md §3).
- * Owns 'blacklist/' and 'reinstatement/'. One API key suffices to cut off, since waiting may do harm; to return takes a quorum of members.
+ * Owns 'blacklist/' and 'reinstatement/'. To cut off takes the owner, or a trust that others have brought below the threshold: no member can
+ * take out another's device alone. To return takes a quorum of members.
  */
 import { toHex } from '../../bytes.ts'
 import { record, type TypeOf } from '../../codec.ts'
@@ -9,8 +10,11 @@ import { recover } from '../../signature.ts'
 import type { Code } from '../../verdict.ts'
 import { deviceInService, readDevice, writeDevice } from '../device/record.ts'
 import { deviceId, ppm, remark } from '../fields.ts'
+import { memberNow } from '../governance/record.ts'
 import type { Kind, KindContext } from '../kind.ts'
-import { readTrust, startingTrust, writeTrust } from '../trust/record.ts'
+import { forgetOpinions } from '../trust/opinions.ts'
+import { addTrustPoint, readTrust, startingTrust, writeTrust } from '../trust/record.ts'
+import { Voices } from '../trust/voices.ts'
 import {
   approvalBytes,
   approvalsCodec,
@@ -32,8 +36,10 @@ const blacklistPayload = record({
 const reinstatePayload = record({ device: deviceId, approvals: approvalsCodec })
 
 /**
- * Cuts a device off by request. TX_PAYLOAD if the final score is not below the threshold; DEVICE_UNKNOWN, DEVICE_RETIRED,
- * DEVICE_BLACKLISTED; DEVICE_OBSERVED in mode observe.
+ * Cuts a device off by request. The owner's suffices: a member may always take out what is its own. That of another member spares the
+ * device no more than the patience: its trust has to be below the consortium's threshold, else DEVICE_TRUSTED, and its trust and that
+ * threshold are what is recorded. TX_PAYLOAD if the final score is not below the threshold that the request names; DEVICE_UNKNOWN,
+ * DEVICE_RETIRED, DEVICE_BLACKLISTED; DEVICE_OBSERVED in mode observe.
  */
 export const accessBlacklist: Kind<TypeOf<typeof blacklistPayload>> = {
   name: 'access.blacklist',
@@ -48,8 +54,24 @@ export const accessBlacklist: Kind<TypeOf<typeof blacklistPayload>> = {
     const device = deviceInService(state, id)
     if (typeof device === 'string') return device
     if (device.mode === 'observe') return 'DEVICE_OBSERVED'
-    const why = { cause: 'request', finalScorePpm, thresholdPpm, anomalies, lowScores: [], reason } as const
-    blacklistDevice(state, id, device, context, why)
+    const { height, time, memberSet, transactionId: transaction, role } = context
+    const { trustThresholdPpm, trustInitialPpm } = memberSet.parameters
+    const trust = readTrust(state, id) ?? startingTrust(trustInitialPpm, device.registeredAt)
+    const isOwn = memberNow(state, device.owner, context.members) === role.member
+    if (!isOwn && trust.trustPpm >= trustThresholdPpm) return 'DEVICE_TRUSTED'
+    blacklistDevice(state, id, device, {
+      cause: 'request',
+      ...(isOwn ? { finalScorePpm, thresholdPpm } : { finalScorePpm: trust.trustPpm, thresholdPpm: trustThresholdPpm }),
+      anomalies,
+      opinions: new Voices(context, state).about(id, device),
+      lowScores: trust.lowScores,
+      reason,
+      member: role.member,
+      height,
+      transaction,
+    })
+    const at = { height, time, thresholdPpm: trustThresholdPpm, status: 'blacklisted' } as const
+    writeTrust(state, id, addTrustPoint(state, id, trust, at))
     return null
   },
 }
@@ -75,11 +97,20 @@ export const accessReinstate: Kind<TypeOf<typeof reinstatePayload>> = {
     if (blacklist.height >= context.height) return 'APPROVALS_MISSING'
     const approvers = approversOf(payload.approvals, approvalBytes(payload.device, blacklist.height), context)
     if (typeof approvers === 'string') return approvers
-    const { height, transactionId: transaction } = context
+    const { height, time, transactionId: transaction, memberSet } = context
+    const { trustInitialPpm, trustThresholdPpm: thresholdPpm } = memberSet.parameters
     writeDevice(state, id, { ...device, status: 'reinstated', statusSince: height })
-    const scores = readTrust(state, id)?.scores ?? 0
-    writeTrust(state, id, startingTrust(context.trust.initialPpm, height, scores))
-    writeReinstatement(state, id, { blacklistedAt: blacklist.height, height, transaction, approvers })
+    // What was said before is over: it would cut the device off again with the next opinion of anybody.
+    forgetOpinions(state, id)
+    const fresh = startingTrust(trustInitialPpm, height, readTrust(state, id))
+    writeTrust(state, id, addTrustPoint(state, id, fresh, { height, time, thresholdPpm, status: 'reinstated' }))
+    writeReinstatement(state, id, {
+      blacklistedAt: blacklist.height,
+      height,
+      transaction,
+      approvers,
+      ended: blacklist,
+    })
     return null
   },
 }

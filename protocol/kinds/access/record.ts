@@ -2,35 +2,50 @@
  * Access in the state: 'blacklist/<id>' → why a device was cut off, present from then until it is reinstated, so that a light peer
  * learns from one proof whether it is; 'reinstatement/<id>' → its last reinstatement.
  */
-import { bytes, decodeAs, encodeAs, integer, list, oneOf, record, type TypeOf } from '../../codec.ts'
+import { bytes, decodeAs, encodeAs, integer, list, oneOf, optional, record, type TypeOf } from '../../codec.ts'
 import { LIMITS } from '../../limits.ts'
 import { type DeviceRecord, writeDevice } from '../device/record.ts'
 import { deviceId, ppm, publicKeyHex, remark, transactionId } from '../fields.ts'
-import type { KindContext, StateReader, StateView } from '../kind.ts'
+import type { StateReader, StateView } from '../kind.ts'
 import { LOW_SCORES_MAX } from '../trust/record.ts'
 
 /** Transactions that a score or request names as what led to it: at most 64. */
 export const evidenceCodec = list(transactionId, 64)
 
+/** An opinion as it counted. */
+export type CountedOpinion = TypeOf<typeof countedOpinionCodec>
+const countedOpinionCodec = record({
+  /** Id of a device, or the address of a member. */
+  rater: deviceId,
+  trustPpm: ppm,
+  /** Trust in the rater, which its word weighs. */
+  weightPpm: ppm,
+  observedAt: integer(),
+  /** Height of the block that holds it. */
+  height: integer(1),
+})
+
 /** Why a device is blacklisted. */
 export type BlacklistRecord = TypeOf<typeof blacklistCodec>
 const blacklistCodec = record({
-  /** `score`: by the rule of `trust.score`. `request`: by `access.blacklist`. */
-  cause: oneOf('score', 'request'),
+  /** By the rule of trust, over `opinions` or over the owner's own `score`s; or by `request`: `access.blacklist`. */
+  cause: oneOf('opinions', 'score', 'request'),
   /** Trust at that moment, below `thresholdPpm`. */
   finalScorePpm: ppm,
   thresholdPpm: ppm,
-  /** Reports named as the triggering anomalies. */
+  /** Reports of the triggering anomalies: those that the request names, or the newest of each category in which the device was reported. */
   anomalies: evidenceCodec,
+  /** The voices that counted, in the order of raters. */
+  opinions: list(countedOpinionCodec, LIMITS.ratersMax),
   /** The low scores in a row that led there, oldest first, where the cause is `score`. */
   lowScores: list(transactionId, LOW_SCORES_MAX),
   reason: remark,
-  /** Member whose API key signed. */
-  member: publicKeyHex,
+  /** Member whose API key asked for it; null where the rule of trust decided. */
+  member: optional(publicKeyHex),
   /** Height of the block, which approvals of a reinstatement name. */
   height: integer(1),
-  /** The transaction that did it. */
-  transaction: transactionId,
+  /** The transaction that asked for it; null where the rule of trust decided, at the end of the block at `height`. */
+  transaction: optional(transactionId),
 })
 
 /** The last reinstatement of a device. */
@@ -42,6 +57,8 @@ const reinstatementCodec = record({
   transaction: transactionId,
   /** Members that approved, in the order of their approvals. */
   approvers: list(publicKeyHex, LIMITS.membersMax),
+  /** Why the device had been cut off. */
+  ended: blacklistCodec,
 })
 
 /** State key of the blacklist record of the device `id` (hexadecimal). */
@@ -71,17 +88,9 @@ export function writeReinstatement(state: StateView, id: string, value: Reinstat
 }
 
 /** Cuts `device` off: the one path to the blacklist, for the rule and for requests. The caller has checked that it may be. */
-export function blacklistDevice(
-  state: StateView,
-  id: string,
-  device: DeviceRecord,
-  context: KindContext,
-  why: Pick<BlacklistRecord, 'cause' | 'finalScorePpm' | 'thresholdPpm' | 'anomalies' | 'lowScores' | 'reason'>,
-): void {
-  writeDevice(state, id, { ...device, status: 'blacklisted', statusSince: context.height })
-  const { height, transactionId: transaction } = context
-  const value: BlacklistRecord = { ...why, member: context.role.member, height, transaction }
-  state.put(blacklistStateKey(id), encodeAs(blacklistCodec, value))
+export function blacklistDevice(state: StateView, id: string, device: DeviceRecord, why: BlacklistRecord): void {
+  writeDevice(state, id, { ...device, status: 'blacklisted', statusSince: why.height })
+  state.put(blacklistStateKey(id), encodeAs(blacklistCodec, why))
 }
 
 const approvalCodec = record({ device: deviceId, blacklistedAt: integer(1) })

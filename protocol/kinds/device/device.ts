@@ -1,6 +1,6 @@
 /**
  * `device.register`, `device.update`, `device.retire`: the identity of devices, kept by the member that owns them.
- * Owns 'device/' and the first record under 'trust/'. A device's id is the address of its key, so no one chooses it.
+ * Owns 'device/', and of 'trust/' the first record and the last point. A device's id is the address of its key, so no one chooses it.
  */
 import { toHex } from '../../bytes.ts'
 import { record, type TypeOf } from '../../codec.ts'
@@ -10,7 +10,8 @@ import { deviceId, label, publicKey } from '../fields.ts'
 import { memberNow, readSuccession } from '../governance/record.ts'
 import { readApiKey } from '../key/record.ts'
 import type { Kind, KindContext, StateReader } from '../kind.ts'
-import { startingTrust, writeTrust } from '../trust/record.ts'
+import { forgetOpinions } from '../trust/opinions.ts'
+import { addTrustPoint, readTrust, startingTrust, writeTrust } from '../trust/record.ts'
 import { capabilitiesCodec, type DeviceRecord, modeCodec, readDevice, segmentCodec, writeDevice } from './record.ts'
 
 const registerPayload = record({
@@ -51,7 +52,7 @@ export const deviceRegister: Kind<TypeOf<typeof registerPayload>> = {
       registeredAt: context.height,
       statusSince: context.height,
     })
-    writeTrust(state, id, startingTrust(context.trust.initialPpm, context.height))
+    writeTrust(state, id, startingTrust(context.memberSet.parameters.trustInitialPpm, context.height))
     return null
   },
 }
@@ -95,7 +96,12 @@ export const deviceRetire: Kind<TypeOf<typeof retirePayload>> = {
     const device = ownDevice(state, id, context)
     if (typeof device === 'string') return device
     // A blacklist record stays: a device that was cut off remains so.
-    writeDevice(state, id, { ...device, status: 'retired', statusSince: context.height })
+    const { height, time, memberSet } = context
+    writeDevice(state, id, { ...device, status: 'retired', statusSince: height })
+    forgetOpinions(state, id)
+    const trust = readTrust(state, id)
+    const at = { height, time, thresholdPpm: memberSet.parameters.trustThresholdPpm, status: 'retired' } as const
+    if (trust !== undefined) writeTrust(state, id, addTrustPoint(state, id, trust, at))
     return null
   },
 }

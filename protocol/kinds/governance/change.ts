@@ -97,6 +97,12 @@ export const SAFETY_RULES: readonly SafetyRule[] = [
     // A network that is slow for a while would be asked for progress faster than it can make any.
     holds: (_, after) => after.timeoutDoublingsMax >= 3,
   },
+  {
+    about: ['trustThresholdPpm', 'trustInitialPpm'],
+    says: 'trustThresholdPpm is below trustInitialPpm',
+    // Else every new device is one opinion away from being suspect, and nobody's word weighs enough to say otherwise.
+    holds: (_, after) => after.trustThresholdPpm < after.trustInitialPpm,
+  },
 ]
 
 /** What `after` breaks that it is asked about, each for people. */

@@ -1,15 +1,17 @@
 /**
- * `trust.score`: an outside module's score of a device becomes its trust; the rule of ledger.md §3 follows from it.
- * Owns 'trust/'. Crossing the threshold moves a device between trusted and suspect; `patience` scores below it in a row cut it off,
- * unless it is only observed.
+ * `trust.score`: an outside module's score of a device is the voice of the member whose API key signs it, one among those of the devices
+ * around it, with the weight of full trust (evaluation.ts). While too few voices are there to judge, the score of the device's own member
+ * stands as its trust. Owns 'opinions/' and, of 'trust/', what counts scores.
  */
-import { toHex } from '../../bytes.ts'
+import { fromHex, toHex } from '../../bytes.ts'
 import { record, type TypeOf } from '../../codec.ts'
-import { blacklistDevice, evidenceCodec } from '../access/record.ts'
-import { type DeviceRecord, deviceInService, writeDevice } from '../device/record.ts'
+import { addressOf } from '../../signature.ts'
+import { evidenceCodec } from '../access/record.ts'
+import { deviceInService } from '../device/record.ts'
 import { deviceId, label, ppm } from '../fields.ts'
 import type { Kind } from '../kind.ts'
-import { LOW_SCORES_MAX, readTrust, startingTrust, type TrustRecord, writeTrust } from './record.ts'
+import { keepOpinion } from './opinions.ts'
+import { LOW_SCORES_MAX, readTrust, startingTrust, writeTrust } from './record.ts'
 
 const scorePayload = record({
   device: deviceId,
@@ -24,39 +26,27 @@ const scorePayload = record({
 /** Takes a score in. DEVICE_UNKNOWN, DEVICE_RETIRED, DEVICE_BLACKLISTED (trust stands still until reinstatement). */
 export const trustScore: Kind<TypeOf<typeof scorePayload>> = {
   name: 'trust.score',
-  describe: 'Records a trust score of a device; staying below the threshold blacklists it.',
+  describe:
+    'Records an outside score of a device: one voice of the signing member; staying below the threshold blacklists.',
   signers: ['apiKey'],
   usesReserve: true,
   payload: scorePayload,
-  apply(payload, context, state) {
-    const id = toHex(payload.device)
+  apply({ device: subject, scorePpm }, context, state) {
+    const id = toHex(subject)
     const device = deviceInService(state, id)
     if (typeof device === 'string') return device
-    const { initialPpm, thresholdPpm, patience } = context.trust
-    const before = readTrust(state, id) ?? startingTrust(initialPpm, device.registeredAt)
-    const low = payload.scorePpm < thresholdPpm
-    const trust: TrustRecord = {
-      trustPpm: payload.scorePpm,
+    const { trustInitialPpm, trustThresholdPpm, trustFreshnessMs } = context.memberSet.parameters
+    const before = readTrust(state, id) ?? startingTrust(trustInitialPpm, device.registeredAt)
+    const isLow = scorePpm < trustThresholdPpm
+    writeTrust(state, id, {
+      ...before,
       scores: before.scores + 1,
-      below: low ? before.below + 1 : 0,
-      lowScores: low ? [...before.lowScores, context.transactionId].slice(-LOW_SCORES_MAX) : [],
-      lastHeight: context.height,
+      lowScores: isLow ? [...before.lowScores, context.transactionId].slice(-LOW_SCORES_MAX) : before.lowScores,
       lastTransaction: context.transactionId,
-    }
-    writeTrust(state, id, trust)
-    if (device.mode === 'enforce' && trust.below >= patience) {
-      blacklistDevice(state, id, device, context, {
-        cause: 'score',
-        finalScorePpm: payload.scorePpm,
-        thresholdPpm,
-        anomalies: payload.evidence,
-        lowScores: trust.lowScores,
-        reason: `${trust.below} scores in a row below the threshold, the last by ${payload.model}`,
-      })
-      return null
-    }
-    const status: DeviceRecord['status'] = low ? 'suspect' : 'trusted'
-    if (status !== device.status) writeDevice(state, id, { ...device, status, statusSince: context.height })
+    })
+    const rater = addressOf(fromHex(context.role.member))
+    const voice = { rater, trustPpm: scorePpm, observedAt: context.time, height: context.height }
+    keepOpinion(state, id, voice, context.time - trustFreshnessMs)
     return null
   },
 }

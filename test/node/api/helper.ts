@@ -3,9 +3,11 @@ import { SignJWT } from 'jose'
 import { DEFAULT_PARAMETERS } from '../../../config/genesisFile.ts'
 import { type Api, type ApiOptions, createApi } from '../../../node/api/api.ts'
 import type {
+  AnchoredBundle,
   ApiDependencies,
   DeviceEvent,
   DeviceSnapshot,
+  DeviceTrust,
   Fate,
   FeedEvent,
   HealthCheck,
@@ -22,6 +24,7 @@ import { fromHex, toHex, ZERO_HASH } from '../../../protocol/bytes.ts'
 import { CborError } from '../../../protocol/cbor.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import { kvStateKey } from '../../../protocol/kinds/kv/kv.ts'
+import { startingTrust, type TrustPoint } from '../../../protocol/kinds/trust/record.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import type { StateEntry } from '../../../protocol/state/entry.ts'
 import { decodeTransaction, signerOf, type Transaction } from '../../../protocol/transaction.ts'
@@ -204,6 +207,14 @@ export class FakeNode implements ApiDependencies {
       .filter((one) => (member === undefined || one.member === member) && (after === undefined || one.key > after))
       .slice(0, limit)
   }
+  readonly anchored: AnchoredBundle[] = []
+  async stixBundles({ after = 0, limit }: { after: number | undefined; limit: number }) {
+    return this.anchored.filter(({ height }) => height > after).slice(0, limit)
+  }
+  async stixBundle(height: number) {
+    if (height > 9) return 'unknown'
+    return this.anchored.some((one) => one.height === height) ? { text: '{"type":"bundle"}' } : 'none'
+  }
   async device(id: string) {
     return this.snapshots.get(id)
   }
@@ -219,6 +230,17 @@ export class FakeNode implements ApiDependencies {
       .filter((event) => category === undefined || event.category === category)
       .filter(({ sequence }) => before === undefined || sequence < before)
       .sort((a, b) => b.sequence - a.sequence)
+      .slice(0, limit)
+  }
+  readonly trusts = new Map<string, DeviceTrust>()
+  readonly points: TrustPoint[] = []
+  async deviceTrust(id: string) {
+    return this.trusts.get(id)
+  }
+  async trustHistory(_id: string, { before, limit }: { before: number | undefined; limit: number }) {
+    return this.points
+      .filter(({ sequence }) => before === undefined || sequence < before)
+      .toReversed()
       .slice(0, limit)
   }
   async *backup(): AsyncIterable<Uint8Array> {
@@ -282,7 +304,7 @@ export class FakeNode implements ApiDependencies {
         statusSince: 1,
         ...changes,
       },
-      trust: { trustPpm: 500_000, scores: 0, below: 0, lowScores: [], lastHeight: 1, lastTransaction: null },
+      trust: startingTrust(500_000, 1),
     })
     return id
   }

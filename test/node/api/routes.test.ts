@@ -1,7 +1,9 @@
 /** The happy path of each route, over real HTTP and a node of plain memory. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { DEFAULT_PARAMETERS } from '../../../config/genesisFile.ts'
 import { encodeCbor } from '../../../protocol/cbor.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
+import { startingTrust } from '../../../protocol/kinds/trust/record.ts'
 import { signTransaction, type TransactionDraft } from '../../../protocol/transaction.ts'
 import {
   CHAIN_ID,
@@ -120,6 +122,43 @@ it('devices: trust, events, blacklist and reinstate become their kinds of transa
     kind: 'access.reinstate',
     payload: [device, [fromHex('cd'.repeat(65))]],
   })
+})
+
+it('trust of a device: how it stands, every opinion with its weight, and its history by pages', async () => {
+  const { ask, node } = running
+  const id = node.addDevice(6)
+  const { device } = node.snapshots.get(id)!
+  const rater = 'e'.repeat(40)
+  const opinion = { rater, member: null, trustPpm: 210_000, weightPpm: 0, observedAt: NOW, height: 3 }
+  const trust = { ...startingTrust(700_000, 1), trustPpm: 210_000, raters: 3, below: 1 }
+  const parameters = DEFAULT_PARAMETERS
+  node.trusts.set(id, {
+    device,
+    trust,
+    parameters,
+    opinions: [opinion],
+    blacklist: undefined,
+    reinstatement: undefined,
+  })
+  const shown = await ask(`/v1/devices/${id}/trust`)
+  expect(shown.json).toMatchObject({ trustPpm: 210_000, below: 1, status: 'registered', blacklist: null })
+  expect(shown.json.opinions).toEqual([opinion])
+  expect(shown.json.rule).toEqual({ thresholdPpm: 300_000, patience: 2, minRaters: 3, freshnessMs: 600_000 })
+  for (let sequence = 0; sequence < 5; sequence++)
+    node.points.push({
+      ...{ sequence, height: 10 + sequence, time: NOW, trustPpm: sequence, thresholdPpm: 300_000 },
+      ...{ raters: 3, below: 0, status: 'trusted' },
+    })
+  const first = await ask(`/v1/devices/${id}/trust/history?limit=3`)
+  expect(first.json.items.map(({ sequence }: { sequence: number }) => sequence)).toEqual([4, 3, 2])
+  const second = await ask(`/v1/devices/${id}/trust/history?limit=3&cursor=${first.json.next}`)
+  expect(second.json.items.map(({ sequence }: { sequence: number }) => sequence)).toEqual([1, 0])
+  expect(second.json.next).toBeNull()
+  const absent = 'f'.repeat(40)
+  for (const path of ['trust', 'trust/history'])
+    expect((await ask(`/v1/devices/${absent}/${path}`)).json).toMatchObject({ code: 'DEVICE_UNKNOWN' })
+  const other = await ask(`/v1/devices/${node.addDevice(7)}/trust/history?cursor=${first.json.next}`)
+  expect(other.json).toMatchObject({ code: 'CURSOR_INVALID' })
 })
 
 it('devices: list by pages, show, and events by type, newest first', async () => {

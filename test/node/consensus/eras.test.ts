@@ -251,6 +251,13 @@ describe('eras of running members, while they write', () => {
     const values = {
       ...{ percent: null, termBlocks: 20, bodyAllowanceMs: null, timeoutDoublingsMax: null },
       ...{ deltaMs: 400, heartbeatMs: 200, inclusionTimeoutMs: null, clockDriftMs: null },
+      ...{
+        trustThresholdPpm: null,
+        trustPatience: null,
+        trustInitialPpm: null,
+        trustMinRaters: null,
+        trustFreshnessMs: null,
+      },
     }
     await made.stop(3)
     const id = await made.propose(0, { kind: 'parameters', values })

@@ -122,7 +122,7 @@ describe('reports of a segment', () => {
     const { firmware, capabilities, mode } = registration(22)
     await grow(node, [
       signed('device.update', 11, { device: deviceBytes(22), firmware, capabilities, mode, segment: 'b' }),
-      signed('access.blacklist', 12, blacklisting(23)),
+      signed('access.blacklist', 11, blacklisting(23)),
       signed('device.retire', 11, { device: deviceBytes(24) }),
     ])
     committed('some device')

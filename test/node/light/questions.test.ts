@@ -103,7 +103,7 @@ describe('state', () => {
   it('own record, trust, blacklist and reinstatement of any device → a proof that the genesis verifies, of absence too', async () => {
     const keys = [
       `device/${address(21)}`,
-      ...['trust', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
+      ...['trust', 'opinions', 'blacklist', 'reinstatement'].map((space) => `${space}/${address(22)}`),
     ]
     for (const name of keys) {
       const { code, proof } = await questions().state(peer, utf8(name))

@@ -30,7 +30,7 @@ describe('roles at the door', () => {
     expect(role()).toBeNull()
     chain.run('device.register', 11, registration(21))
     expect(role()).toBe('device')
-    chain.run('access.blacklist', 12, blacklisting(21))
+    chain.run('access.blacklist', 11, blacklisting(21))
     expect(role()).toBeNull()
     const other = new Chain()
     other.run('device.register', 11, registration(21))

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { FeedEvent } from '../../../node/api/dependencies.ts'
 import { Feed, type FeedBlock } from '../../../node/service/feed.ts'
 import { toHex } from '../../../protocol/bytes.ts'
+import type { TrustPoint } from '../../../protocol/kinds/trust/record.ts'
 import { addressOf } from '../../../protocol/signature.ts'
 import { signTransaction } from '../../../protocol/transaction.ts'
 import { CHAIN_ID, headerAt, NOW, secretKeyOf } from '../api/helper.ts'
@@ -14,6 +15,7 @@ const transaction = (kind: string, payload: Parameters<typeof signTransaction>[0
 const block = (height: number, transactions: FeedBlock['transactions'] = []): FeedBlock => ({
   sealed: headerAt(height, transactions.length),
   transactions,
+  trustPoints: [],
 })
 const ids = (events: readonly FeedEvent[]): string[] => events.map(({ id }) => id)
 
@@ -35,6 +37,26 @@ describe('feed', () => {
       ['1.3', 'device.register'],
     ])
     expect(seen.slice(1).map(({ data }) => (data as { device: string }).device)).toEqual([toHex(device), toHex(device)])
+  })
+
+  it('feed: what followed for the trust in devices comes after the transactions of its block', () => {
+    const feed = new Feed(0)
+    const seen: FeedEvent[] = []
+    feed.subscribe(undefined, (event) => seen.push(event))
+    const point: TrustPoint = {
+      ...{ sequence: 3, height: 1, time: NOW, trustPpm: 200_000, thresholdPpm: 300_000, raters: 3, below: 1 },
+      status: 'suspect',
+    }
+    const trustPoints = [
+      { device: 'aa', point },
+      { device: 'bb', point },
+    ]
+    feed.add({ ...block(1, [transaction('device.retire', [device])]), trustPoints })
+    expect(seen.slice(2)).toEqual([
+      { id: '1.2', type: 'trust.change', data: { device: 'aa', ...point } },
+      { id: '1.3', type: 'trust.change', data: { device: 'bb', ...point } },
+    ])
+    expect(ids(feed.subscribe('1.1', () => undefined).replay)).toEqual(['1.2', '1.3'])
   })
 
   it('feed: a follower that comes back → everything after its last id, and that nothing is missing', () => {

@@ -99,6 +99,20 @@ describe('replay window', () => {
     expect(most).toBeLessThanOrEqual(8 * 24 * 1024 * 2)
   })
 
+  it('replay window: 20 000 pairs take at most 34 bytes each, and each is found again with its expiry', () => {
+    const window = new ReplayWindow()
+    const count = 20_000
+    const until = (i: number): number => 600_000 + ((i * 7919) % 600_000)
+    for (let i = 0; i < count; i++) window.add({ signer: signer(1), nonce: nonce(i), validUntil: until(i) })
+    expect(window.size).toBe(count)
+    expect(window.reservedBytes).toBeLessThanOrEqual(34 * count)
+    for (let i = 0; i < count; i += 97) {
+      expect(window.hasAt(signer(1), nonce(i), until(i))).toBe(true)
+      expect(window.hasAt(signer(1), nonce(i), until(i) + 1)).toBe(false)
+    }
+    expect(window.hasAt(signer(1), nonce(count), 0)).toBe(false)
+  })
+
   it('replay window: it is rebuilt from the ledger, and malformed records are refused', async () => {
     const { ledger } = await filledLedger(new MemoryStore(), 5)
     const window = await ReplayWindow.rebuild(ledger.replayRecordsSince(replaySince(5000)), 5000)

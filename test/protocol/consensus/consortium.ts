@@ -39,6 +39,11 @@ export function consortium(n: number): Consortium {
     timeoutDoublingsMax: 6,
     inclusionTimeoutMs: 1000,
     clockDriftMs: 1000,
+    trustThresholdPpm: 300_000,
+    trustPatience: 3,
+    trustInitialPpm: 700_000,
+    trustMinRaters: 3,
+    trustFreshnessMs: 60_000,
   }
   return {
     memberSet: { members, parameters },

@@ -2,7 +2,7 @@
  * A consortium for tests of the state machine: four members with one API key each, a state in a map, and transactions without
  * signatures (who signed is given), so that tests are about rules and not about keys.
  */
-import { toHex } from '../../../protocol/bytes.ts'
+import { compareBytes, toHex } from '../../../protocol/bytes.ts'
 import { publicKeyOf } from '../../../protocol/crypto.ts'
 import {
   BlockExecution,
@@ -45,9 +45,13 @@ export const GENESIS: Genesis = {
       timeoutDoublingsMax: 3,
       inclusionTimeoutMs: 1000,
       clockDriftMs: 100,
+      trustThresholdPpm: 500_000,
+      trustPatience: 3,
+      trustInitialPpm: 800_000,
+      trustMinRaters: 3,
+      trustFreshnessMs: 60_000,
     },
   },
-  trust: { thresholdPpm: 500_000, patience: 3, initialPpm: 800_000 },
   apiKeys: API_KEYS.map((n) => [toHex(key(n))]),
   modules: [],
 }
@@ -63,7 +67,6 @@ export const blockAt = (height: number, time = TIME, present = firstEra(GENESIS.
   memberSet: present.memberSet,
   members: memberIndex(present.memberSet),
   quorum: quorumSizes(present.memberSet.members.length, present.memberSet.parameters.percent).q,
-  trust: GENESIS.trust,
 })
 
 let counter = 0
@@ -113,14 +116,24 @@ export class Chain {
 
   /** Applies one transaction in a block of its own. */
   apply(transaction: SignedTransaction): Code | null {
+    return this.block(transaction)[0] as Code | null
+  }
+
+  /** Applies all `transactions` in one block. */
+  block(...transactions: SignedTransaction[]): (Code | null)[] {
     const execution = new BlockExecution(this.surroundings())
-    const code = execution.apply(transaction)
+    const codes = transactions.map((transaction) => execution.apply(transaction))
+    execution.end()
+    this.#commit(execution)
+    return codes
+  }
+
+  #commit(execution: BlockExecution): void {
     this.height++
     for (const [key, value] of execution.state.changes()) {
       if (value === null) this.entries.delete(key)
       else this.entries.set(key, value)
     }
-    return code
   }
 
   /** Shorthand of `apply(make(…))`. */
@@ -175,4 +188,10 @@ export const report = (n: number, scorePpm = 250_000, category = 'process.unknow
   features: new Uint8Array(8),
   model: null,
   scores: [],
+})
+/** Opinions as a payload: device number → trust, formed at `observedAt` (ms). */
+export const opinions = (trust: Readonly<Record<number, number>>, observedAt: number) => ({
+  opinions: Object.entries(trust)
+    .map(([n, trustPpm]) => ({ device: deviceBytes(Number(n)), trustPpm, observedAt }))
+    .sort((a, b) => compareBytes(a.device, b.device)),
 })
