@@ -2,11 +2,13 @@
  * Build stage: AssemblyScript sources of `protocol/modules/assembly` → `protocol/modules/built/<name>.wasm`, which are committed.
  * `npm run modules:build` writes them; a test compiles them anew and compares. Invariant: the same sources and compiler give the same bytes.
  */
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import asc from 'assemblyscript/asc'
+import { MODEL_SECTION } from '../protocol/modules/harden.ts'
+import { leb } from '../protocol/modules/wasm.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
 /** Sources, from the root of the repository. */
@@ -46,7 +48,18 @@ export async function compileModule(name: string, pages = 2): Promise<Uint8Array
     },
   )
   if (error !== null || binary === undefined) throw new Error(`${name} does not compile: ${String(stderr)}`)
-  return binary
+  return withModel(binary, join(ROOT, SOURCES, `${name}.json`))
+}
+
+/** `binary` with the numbers of the table in `file`, if there is one, as its model: [name, f64 …] per row, the name for people. */
+function withModel(binary: Uint8Array, file: string): Uint8Array {
+  if (!existsSync(file)) return binary
+  const rows = JSON.parse(readFileSync(file, 'utf8')) as [string, ...number[]][]
+  const numbers = rows.flatMap(([, ...values]) => values)
+  const model = new DataView(new ArrayBuffer(8 * numbers.length))
+  for (const [i, value] of numbers.entries()) model.setFloat64(8 * i, value, true)
+  const content = [MODEL_SECTION.length, ...Buffer.from(MODEL_SECTION), ...new Uint8Array(model.buffer)]
+  return Uint8Array.from([...binary, 0, ...leb(content.length), ...content])
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

@@ -7,7 +7,7 @@
  * node build/package.ts --after-package        takes npm-shrinkwrap.json away again (npm run postpack)
  */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, rmSync } from 'node:fs'
+import { copyFileSync, cpSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 const at = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -19,6 +19,7 @@ else {
   const tsc = at('node_modules/typescript/bin/tsc')
   for (const project of ['tsconfig.build.json', 'protocol/tsconfig.build.json'])
     execFileSync(process.execPath, [tsc, '-p', at(project)], { stdio: 'inherit' })
+  cpSync(at('protocol/modules/built'), at('dist/protocol/modules/built'), { recursive: true })
   execFileSync(process.execPath, [at('build/rtu.ts')], { stdio: 'inherit' })
   // npm takes no package-lock.json into a package. With this, `npm ci --omit=dev` in the unpacked package installs what was tested, to the
   // last package; what althing knows of libp2p's streams is true of these versions (docs/dependencies.md).

@@ -25,8 +25,19 @@ export const ERAS_PER_ANSWER_MAX = 8
 /**
  * Names of the requests. `submit`: the bytes of one `device.report`, taken as they are. `state`: a state key, in UTF-8. `receipt`: the id
  * of one of the device's own reports, 32 bytes. `eras`: the number of an era (`erasQuestion`).
+ * `modules`: nothing; the answer is the list that the newest header's `modulesHash` is of. `module`: a hash; the answer is the binary, or nothing.
  */
-export const QUESTIONS = { submit: 'submit', state: 'state', receipt: 'receipt', eras: 'eras' } as const
+export const QUESTIONS = {
+  submit: 'submit',
+  state: 'state',
+  receipt: 'receipt',
+  eras: 'eras',
+  modules: 'modules',
+  module: 'module',
+} as const
+
+/** Bytes of the answer to `modules`. */
+export const ACTIVE_MODULES_BYTES_MAX = 512
 
 /** `eras`: how this era ended, and those after it. */
 export const erasQuestion = integer()

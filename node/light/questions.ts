@@ -9,6 +9,8 @@ import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { readTransaction } from '../../protocol/execution.ts'
 import { blacklistStateKey, reinstatementStateKey } from '../../protocol/kinds/access/record.ts'
 import { deviceStateKey } from '../../protocol/kinds/device/record.ts'
+import type { StateReader } from '../../protocol/kinds/kind.ts'
+import { activeModules, encodeActiveModules, readModuleCode } from '../../protocol/kinds/module/record.ts'
 import { readingBatch } from '../../protocol/kinds/reading/batch.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { opinionsStateKey } from '../../protocol/kinds/trust/opinions.ts'
@@ -31,7 +33,7 @@ export type QuestionDependencies = {
   readonly intake: Pick<Intake, 'submit'>
   readonly reads: Pick<
     LedgerReads,
-    'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
+    'state' | 'transaction' | 'headerAt' | 'proveBlock' | 'proveState' | 'proveTransaction' | 'eraEnd' | 'eraLinks'
   >
 }
 
@@ -48,6 +50,7 @@ const HANDED_IN: readonly string[] = [deviceReport.name, readingBatch.name]
 export class Questions {
   readonly #deps: QuestionDependencies
   readonly #budget: TokenBucket
+  readonly #state: StateReader = { get: (key) => this.#deps.reads.state(key)?.value }
 
   constructor(deps: QuestionDependencies) {
     this.#deps = deps
@@ -106,6 +109,16 @@ export class Questions {
     let to = from
     while (to - from < ERAS_PER_ANSWER_MAX && reads.eraEnd(to) !== undefined) to++
     return encodeAs(erasAnswer, reads.eraLinks(from, to) ?? [])
+  }
+
+  /** The modules that are active in the block at `height`, the newest, as its header's `modulesHash` has them. */
+  modules(height: number): Uint8Array {
+    return encodeActiveModules(activeModules(this.#state, height))
+  }
+
+  /** The binary of the module with the hash `data`; nothing where none was published. */
+  module(data: Uint8Array): Uint8Array {
+    return readModuleCode(this.#state, toHex(data)) ?? new Uint8Array(0)
   }
 
   /** Whether a proof of so many hashes may be made now; what is left may go into debt once. */

@@ -62,6 +62,9 @@ export function serveDevices({ chainId, network, executor, intake, clock, onComm
     timeoutMs: LIGHT_LIMITS.answerTimeoutMs,
     ...asking,
   })
+  const plain = { roles: ['device'], timeoutMs: LIGHT_LIMITS.answerTimeoutMs, ...asking } as const
+  network.serve(QUESTIONS.modules, async () => questions.modules(executor.head.height), plain)
+  network.serve(QUESTIONS.module, async (_peer, data) => questions.module(data), plain)
   network.onSubscribe((peer) => pushing.subscribed(peer))
   intake.onReport((report) => pushing.report(report))
   onCommitted((blocks) => pushing.committed(blocks))

@@ -102,6 +102,7 @@ export class Delivery implements Carrier {
     const past = this.#past.get(transaction) ?? { refusedBy: new Set(), takenBy: new Set() }
     this.#past.set(transaction, past)
     let isOpen = !members.isUp
+    let isStale = false
     // Who took it before and has not put it into a block is asked last.
     const inTurn = members
       .inTurn()
@@ -120,12 +121,14 @@ export class Delivery implements Carrier {
           return
         }
         if (code !== undefined) log.info({ member: name, code }, 'a member did not take a report')
+        if (code === 'REPORT_MODEL') isStale = true
         if (code !== undefined && OUT_OF_SERVICE.includes(code)) outOfService()
         if (code !== undefined && isFinal(code)) past.refusedBy.add(publicKey)
         else isOpen = true
       })
       if (isTaken) return 'taken'
     }
+    if (isStale) return 'stale'
     if (isOpen) return 'later'
     if (past.refusedBy.size < members.count) return 'unwanted'
     log.warn({ id: toHex(transaction.id) }, 'all members refuse a report for good: it is dropped')

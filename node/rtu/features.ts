@@ -4,7 +4,8 @@
  * Invariants: a feature that could not be observed is null and never 0; position in the vector is part of the format, so names are
  * only ever appended and the version rises with them. What the monitors could not see travels with the numbers as text.
  */
-import { decodeAs, encodeAs, integer, list, optional, record, type TypeOf, text } from '../../protocol/codec.ts'
+import { CborError } from '../../protocol/cbor.ts'
+import { decodeModuleInput, encodeModuleInput } from '../../protocol/modules/input.ts'
 
 /** Format of the vector. */
 export const FEATURES_VERSION = 1
@@ -37,13 +38,14 @@ export const BLIND_MAX = 8
 /** Largest value of a feature; greater ones are cut to it. */
 export const FEATURE_MAX = 0xffff_ffff
 
-const featuresCodec = record({
-  version: integer(FEATURES_VERSION, FEATURES_VERSION),
-  values: list(optional(integer(0, FEATURE_MAX)), FEATURE_NAMES.length, FEATURE_NAMES.length),
-  blind: list(text(BLIND_CHARACTERS_MAX), BLIND_MAX),
-})
-/** The vector with what goes with it: `values` in the order of `FEATURE_NAMES`, null where unknown. */
-export type Features = TypeOf<typeof featuresCodec>
+/** The vector with what goes with it. */
+export type Features = {
+  readonly version: number
+  /** In the order of `FEATURE_NAMES`: 0 … `FEATURE_MAX`, null where unknown. */
+  readonly values: readonly (number | null)[]
+  /** At most `BLIND_MAX` sentences of at most `BLIND_CHARACTERS_MAX` characters. */
+  readonly blind: readonly string[]
+}
 
 /** Features of `counts`; `blind` holds the monitors' sentences and is cut to its bounds. */
 export const featuresOf = (counts: FeatureCounts, blind: readonly string[]): Features => ({
@@ -55,7 +57,24 @@ export const featuresOf = (counts: FeatureCounts, blind: readonly string[]): Fea
   blind: blind.slice(0, BLIND_MAX),
 })
 
-/** The one encoding of `features`. */
-export const encodeFeatures = (features: Features): Uint8Array => encodeAs(featuresCodec, features)
+/** The one encoding of `features`: an input of security modules (docs/modules.md), with the sentences as its text, one a line. */
+export const encodeFeatures = ({ version, values, blind }: Features): Uint8Array =>
+  encodeModuleInput({
+    floats: values.map((value) => value ?? Number.NaN),
+    integers: [version],
+    text: new TextEncoder().encode(blind.map((sentence) => sentence.replaceAll('\n', ' ')).join('\n')),
+  })
+
 /** Features of `data`. Throws `CborError` on anything else. */
-export const decodeFeatures = (data: Uint8Array): Features => decodeAs(featuresCodec, data, 'features')
+export function decodeFeatures(data: Uint8Array): Features {
+  const input = decodeModuleInput(data)
+  const [version] = input?.integers ?? []
+  if (input === undefined || version !== FEATURES_VERSION || input.floats.length !== FEATURE_NAMES.length)
+    throw new CborError('features: not of this version')
+  const text = new TextDecoder().decode(input.text)
+  return {
+    version,
+    values: input.floats.map((value) => (Number.isNaN(value) ? null : value)),
+    blind: text === '' ? [] : text.split('\n'),
+  }
+}

@@ -47,6 +47,7 @@ import {
 import type { ReadingsStatus } from './readings.ts'
 import type { ReplayMonitor } from './replay/monitor.ts'
 import { REPORT_DEFAULTS } from './report.ts'
+import { Scoring } from './scoring.ts'
 import { Segment } from './segment.ts'
 import { type Standing, StandingWatch } from './standing.ts'
 
@@ -123,6 +124,7 @@ export class RtuNode {
   readonly outbox: Outbox
   readonly members: Members
   readonly standing: StandingWatch
+  readonly scoring: Scoring
   readonly #options: RtuOptions
   readonly #parts: Pick<Parts, 'lock' | 'disk' | 'keys'>
   #following = false
@@ -165,6 +167,7 @@ export class RtuNode {
       segment: options.segment,
       advice: options.advice,
     })
+    this.scoring = new Scoring({ ...{ members, headers, log }, file: join(options.dataDirectory, 'module') })
     this.#delivery = new Delivery(
       { ...DELIVERY_DEFAULTS, ...options.times },
       { genesis, outbox, members, headers, log, outOfService: () => this.standing.wake() },
@@ -230,7 +233,7 @@ export class RtuNode {
         { ...OUTBOX_DEFAULTS, ...options.times },
         {
           spool: directorySpool(join(dataDirectory, 'outbox'), SPOOLED_BYTES_MAX, OUTBOX_DEFAULTS.reportsMax),
-          sign: (draft) => signTransaction(draft, chainId, secretKey),
+          sign: (draft) => signTransaction(node.scoring.scored(draft), chainId, secretKey),
           nonce: () => Uint8Array.from(randomBytes(16)),
           now: () => headers.now(),
           monotonic: () => systemClock.monotonic(),
@@ -241,6 +244,7 @@ export class RtuNode {
         { log, roleOf: (key) => (keys.has(key) ? 'member' : null) },
       )
       const node: RtuNode = new RtuNode({ ...options, members }, { lock, disk, network, headers, outbox, keys })
+      await node.scoring.load()
       if (options.gateway !== undefined)
         node.#gateway = await openGateway(options.gateway, join(dataDirectory, 'readings'), chainId, {
           log,
@@ -271,6 +275,7 @@ export class RtuNode {
       ),
       this.#delivery.run(signal),
       this.standing.run(signal),
+      this.scoring.run(signal),
       ...(this.#gateway === undefined ? [] : [this.#gateway.run(signal)]),
     ]
     this.#running = Promise.allSettled(parts)

@@ -3,7 +3,7 @@
  * Invariants: bounded in reports and bytes, oldest reports without events dropped first, then the oldest of all, and every drop counted;
  * on disk before `add` resolves, and until the chain is proved to hold it: what a member only took may be lost with that member; handed
  * over in the order they were added, one at a time. A report is signed anew, under the same nonce, only when no later block can hold it
- * as it is and the members say that none does, so that it is never in the chain twice.
+ * as it is (its time is past, or another module scores by now) and the members say that none does, so that it is never in the chain twice.
  */
 import { CborError, type CborValue } from '../../protocol/cbor.ts'
 import { boolean, bytes, decodeAs, encodeAs, record } from '../../protocol/codec.ts'
@@ -32,9 +32,9 @@ export const OUTBOX_DEFAULTS: OutboxOptions = {
 
 /**
  * What came of handing a report over. taken: a member has it. refused: all members refuse it for good. unwanted: those that are there do, and
- * others are away. later: nobody could take it now.
+ * others are away. stale: it was scored by another module than the one that is active. later: nobody could take it now.
  */
-export type SubmitOutcome = 'taken' | 'refused' | 'unwanted' | 'later'
+export type SubmitOutcome = 'taken' | 'refused' | 'unwanted' | 'stale' | 'later'
 /** Whether the chain holds a report. unknown: it cannot be told, though members answered. nobody: none answered now. */
 export type Settlement = 'yes' | 'no' | 'unknown' | 'nobody'
 /** How reports get to the members. */
@@ -196,6 +196,8 @@ export async function openOutbox(options: OutboxOptions, needs: OutboxNeeds): Pr
         const outcome = await carrier.submit(report.transaction)
         if (outcome === 'later') return
         if (outcome === 'refused') await done(report, 'refused')
+        // Signed anew, by what is known by now, and handed over with the next round.
+        if (outcome === 'stale' && (await carrier.settlement(report.transaction, true)) === 'no') await renew(report)
         // What one member does not want must not hold up what is behind it.
         if (outcome !== 'taken') continue
         report.takenAt = monotonic()

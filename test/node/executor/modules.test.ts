@@ -18,9 +18,9 @@ beforeAll(() => {
 const code = new Uint8Array(readFileSync(new URL('../../../protocol/modules/built/anomaly.wasm', import.meta.url)))
 const hash = sha3(code)
 const LISTED = sha3(encodeActiveModules([{ kind: 'anomaly', hash, version: '1' }]))
-const features = encodeModuleInput({ floats: [350_000], integers: [] })
+const features = encodeModuleInput({ floats: [Number.NaN, 1], integers: [] })
 const scored = (over: object = {}) =>
-  signed('device.report', 21, { ...report(21), features, model: { hash, version: '1' }, scores: [500_000, 1], ...over })
+  signed('device.report', 21, { ...report(21), features, model: { hash, version: '1' }, scores: [500_000, 2], ...over })
 
 /** A chain at height 2 whose module is active from block 4 on. */
 async function withModule(): Promise<Node> {
@@ -58,7 +58,7 @@ describe('executor: security modules', () => {
   it('a leader leaves a report with a wrong score out; a member does not vote for a block that holds one', async () => {
     const leader = await withModule()
     await grow(leader, [])
-    const wrong = scored({ scores: [499_999, 1] })
+    const wrong = scored({ scores: [499_999, 2] })
     const stale = scored({ model: { hash, version: '0' } })
     const built = build(leader, [wrong, stale, scored()])
     expect(built.refused.map((one) => one.code)).toEqual(['REPORT_SCORE', 'REPORT_MODEL'])

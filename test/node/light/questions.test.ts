@@ -1,11 +1,17 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../../node/clock.ts'
 import { installNativePrimitives } from '../../../node/crypto/native.ts'
 import { erasAnswer, erasQuestion } from '../../../node/light/messages.ts'
 import { Questions } from '../../../node/light/questions.ts'
+import { ModuleHost } from '../../../node/modules/host.ts'
+import type { SealedHeader } from '../../../protocol/block.ts'
 import { toHex } from '../../../protocol/bytes.ts'
 import { decodeAs, encodeAs } from '../../../protocol/codec.ts'
+import { sha3 } from '../../../protocol/crypto.ts'
+import { decodeActiveModules } from '../../../protocol/kinds/module/record.ts'
+import { installModuleEngine } from '../../../protocol/modules/engine.ts'
 import { parseProof, verifyProof } from '../../../protocol/proof.ts'
 import { VERDICTS } from '../../../protocol/verdict.ts'
 import { address, key, registration, report } from '../../protocol/kinds/consortium.ts'
@@ -182,6 +188,7 @@ describe('receipt', () => {
       chainId: CHAIN_ID,
       intake: { submit: async () => [] },
       reads: {
+        state: (key) => reads.state(key),
         transaction: (id) => reads.transaction(id),
         headerAt: (height) => reads.headerAt(height),
         proveBlock: (height) => reads.proveBlock(height),
@@ -192,6 +199,26 @@ describe('receipt', () => {
       },
     })
     expect(await pruned.receipt(peer, own.transaction.id)).toEqual({ code: 'LIGHT_PRUNED', proof: null })
+  })
+})
+
+describe('security modules', () => {
+  it('what is active, as the newest header has the hash of it, and the binary of any that was published', async () => {
+    installModuleEngine(new ModuleHost())
+    const file = new URL('../../../protocol/modules/built/anomaly.wasm', import.meta.url)
+    const binary = new Uint8Array(readFileSync(file))
+    const hash = sha3(binary)
+    await grow(node, [signed('module.publish', 1, { kind: 'anomaly', version: '1', code: binary })])
+    const { height } = node.executor.head
+    const votes = [1, 2, 3].map((by) => signed('module.activate', by, { hash, height: height + 2 }))
+    const modulesHashOf = ({ header }: SealedHeader) => header.modulesHash
+    const before = await grow(node, votes)
+    expect(sha3(questions().modules(height + 1))).toEqual(modulesHashOf(before))
+    expect(decodeActiveModules(questions().modules(height + 1))).toEqual([])
+    const after = await grow(node, [])
+    expect(sha3(questions().modules(height + 2))).toEqual(modulesHashOf(after))
+    expect(questions().module(hash)).toEqual(binary)
+    expect(questions().module(new Uint8Array(32))).toHaveLength(0)
   })
 })
 

@@ -92,6 +92,11 @@ describe('handing over', () => {
     expect(await delivery({ a: code('TX_PAYLOAD'), b: code('TX_FORBIDDEN') }).submit(own)).toBe('refused')
   })
 
+  it('scored by another module than the active one → stale, unless another member takes it', async () => {
+    expect(await delivery({ a: code('REPORT_MODEL'), b: undefined }).submit(own)).toBe('stale')
+    expect(await delivery({ a: code('REPORT_MODEL'), b: code('OK') }).submit(own)).toBe('taken')
+  })
+
   it('who refused a report for good is not asked about it again, and all that are configured decide in the end', async () => {
     const answers: Answers = { liar: code('TX_SIGNATURE') }
     const handing = delivery(answers, 2)

@@ -63,6 +63,26 @@ function member(outcome: SubmitOutcome, blocks = true) {
 }
 
 describe('outbox', () => {
+  it('a report that is stale is signed anew under its nonce and handed over again, unless the chain holds it', async () => {
+    const outbox = await open()
+    await outbox.add('device.report', [1], true)
+    const stale = member('stale')
+    await outbox.deliver(stale.carrier)
+    expect(stale.received).toHaveLength(1)
+    expect(outbox.status()).toMatchObject({ renewed: 1, reportsHeld: 1 })
+    nowMs += 1
+    const taker = member('taken')
+    await outbox.deliver(taker.carrier)
+    expect(taker.received[0]?.nonce).toEqual(stale.received[0]?.nonce)
+    const again = await open()
+    await again.add('device.report', [2], true)
+    const holding = member('stale')
+    holding.carrier.settlement = () => Promise.resolve('unknown')
+    const { renewed } = again.status()
+    await again.deliver(holding.carrier)
+    expect(again.status().renewed).toBe(renewed)
+  })
+
   it('holds reports while nobody can take them, through a restart, and delivers them in order', async () => {
     const outbox = await open()
     for (const payload of [1, 2, 3]) await outbox.add('device.report', [payload], payload === 2)

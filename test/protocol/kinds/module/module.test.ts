@@ -26,7 +26,7 @@ const code = new Uint8Array(readFileSync(new URL('../../../../protocol/modules/b
 const variant = (n: number): Uint8Array => Uint8Array.of(...code, 0, 2, 1, n)
 const hashOf = (binary: Uint8Array): Uint8Array => sha3(binary)
 const publish = (binary: Uint8Array, version: string) => ({ kind: 'anomaly', version, code: binary })
-const features = encodeModuleInput({ floats: [100, 350_000, Number.NaN], integers: [] })
+const features = encodeModuleInput({ floats: [100, 1, Number.NaN], integers: [] })
 
 let chain: Chain
 beforeEach(() => {
