@@ -23,7 +23,7 @@ export type RtuDaemonOptions = Pick<RtuOptions, 'dataDirectory' | 'members' | 'w
 
 const STOP_MS_MAX = 5000
 
-/** Runs an RTU until a signal or the end of the log that it plays (0), or throws what it could not start or go on with. The caller ends the process. */
+/** Runs an RTU until a signal or the end of the log that it plays (0), or throws why it could not start or go on. The caller ends the process. */
 export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonOptions): Promise<number> {
   const log = await createLogger(config.log, config.node.name)
   endOnBugs(log)
