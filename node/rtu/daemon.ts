@@ -27,7 +27,7 @@ export type RtuDaemonOptions = Pick<
 
 const STOP_MS_MAX = 5000
 
-/** Runs an RTU until a signal, or until the log that it plays is over (0), or throws what it could not start or go on with. The caller ends the process. */
+/** Runs an RTU until a signal or the end of the log that it plays (0), or throws why it could not start or go on. The caller ends the process. */
 export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonOptions): Promise<number> {
   const log = await createLogger(config.log, config.node.name)
   endOnBugs(log)

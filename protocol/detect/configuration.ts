@@ -1,5 +1,5 @@
 /**
- * Stage: detectors. THE fixed configuration: one set of numbers for every series, file and site, none of them fitted to a file.
+ * Stage: detectors. THE fixed configuration: one set of numbers for every series, file and site.
  * Invariant: what a detector gives is integer parts per million in which 500 000 is its threshold, whatever the method.
  */
 

@@ -54,23 +54,29 @@ export class Neighbours {
   /** Compares with the vectors `from` … `to − 1`, counted since the beginning. */
   private distance(from: number, to: number): number {
     const { width, capacity, neighbours } = this.options
-    this.nearest.fill(Number.POSITIVE_INFINITY)
+    // Fields are read once: this loop is what the detector costs.
+    const { vectors, newest, nearest } = this
+    nearest.fill(Number.POSITIVE_INFINITY)
+    const end = capacity * width
+    let start = (from % capacity) * width
+    let worst = Number.POSITIVE_INFINITY
     for (let p = from; p < to; p++) {
-      const start = (p % capacity) * width
-      const worst = this.nearest[neighbours - 1] as number
       let distance = 0
       // The end differs first when something begins, so that most vectors are given up early.
       for (let j = width - 1; j >= 0 && distance < worst; j--) {
-        const difference = (this.newest[j] as number) - (this.vectors[start + j] as number)
+        const difference = (newest[j] as number) - (vectors[start + j] as number)
         distance += difference * difference
       }
+      start += width
+      if (start === end) start = 0
       if (distance >= worst) continue
       let at = neighbours - 1
-      while (at > 0 && (this.nearest[at - 1] as number) > distance) {
-        this.nearest[at] = this.nearest[at - 1] as number
+      while (at > 0 && (nearest[at - 1] as number) > distance) {
+        nearest[at] = nearest[at - 1] as number
         at--
       }
-      this.nearest[at] = distance
+      nearest[at] = distance
+      worst = nearest[neighbours - 1] as number
     }
     let sum = 0
     let count = 0
