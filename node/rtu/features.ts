@@ -8,7 +8,10 @@ import { decodeAs, encodeAs, integer, list, optional, record, type TypeOf, text 
 
 /** Format of the vector. */
 export const FEATURES_VERSION = 2
-/** Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli` and `clockOffsetMs`. */
+/**
+ * Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli` and
+ * `clockOffsetMs`.
+ */
 export const FEATURE_NAMES = [
   'processCount',
   'processUnknownCount',

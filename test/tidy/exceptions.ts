@@ -70,7 +70,6 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
       'node/rtu/monitors/processes.ts#scoreProcesses',
       'node/rtu/monitors/resources.ts#parseLoadMilli',
       'node/rtu/monitors/resources.ts#parseMemoryPpm',
-      'node/rtu/report.ts#eventOf',
     ),
   },
   dependencies: {
