@@ -105,7 +105,7 @@ function peersOf({ network }: NodeConfig, genesis: Genesis): Problem[] {
     .map((peer) => ({
       where: 'network.peers',
       what: `"${peer.member}" is no member of genesis.json`,
-      hint: `Its members are ${names.join(', ')}`,
+      hint: `Its members are ${names.join(', ')}; one that joined later is named by its public key`,
     }))
 }
 

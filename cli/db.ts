@@ -39,17 +39,24 @@ async function repair(context: CommandContext): Promise<void> {
   )
 }
 
+const AWAITING = (height: number): string =>
+  `\nthe node ended between the last block and that of height ${height}, whose certificate commits it: the next start fetches it from the others`
+
 async function check(context: CommandContext): Promise<void> {
   const { config } = await context.config()
   const genesis = await context.genesis()
   const directory = inHome(context.home, config.node.dataDir)
   const { checkDataDirectory } = await import('../node/dataDirectory.ts')
   context.output.remark(`althing: checking ${join(directory, 'ledger')}; a large ledger takes minutes`)
-  const { height, problems } = await checkDataDirectory(directory, genesis, (bytes) => decodeTransaction(bytes).id)
+  const { height, awaited, problems } = await checkDataDirectory(
+    directory,
+    genesis,
+    (bytes) => decodeTransaction(bytes).id,
+  )
   if (problems.length > 0) context.exitCode = EXIT.no
-  show(context.output, { whole: problems.length === 0, height, problems }, () =>
+  show(context.output, { whole: problems.length === 0, height, awaited, problems }, () =>
     problems.length === 0
-      ? `whole: one ledger up to height ${height}`
+      ? `whole: one ledger up to height ${height}${awaited === null ? '' : AWAITING(awaited)}`
       : `${problems.length} problems up to height ${height}:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\n` +
         'what to do: althing db repair',
   )

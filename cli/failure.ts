@@ -127,6 +127,16 @@ export const COMMAND_FAILURES: Readonly<Record<string, CommandFailure>> = {
     'No key can have that name.',
     'A name is `node`, or up to 32 lower-case letters, digits and hyphens for an API key.',
   ),
+  MODULE_HEIGHTS: failure(
+    EXIT.usage,
+    'Members ask for the module from several heights on, or none does.',
+    'Say which: `althing module activate <hash> --at-height <height>`.',
+  ),
+  MODULE_UNUSABLE: failure(
+    EXIT.badData,
+    'The binary may not run as a security module; the message has the code of why.',
+    'docs/modules.md says what a module may do, and how to build one.',
+  ),
   MEMBERS_INVALID: failure(
     EXIT.badData,
     'The file is not a list of members.',

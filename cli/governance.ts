@@ -7,7 +7,7 @@ import { readKeyFile } from '../node/crypto/keys.ts'
 import { fromHex, toHex } from '../protocol/bytes.ts'
 import { CborError } from '../protocol/cbor.ts'
 import { chainIdOf } from '../protocol/genesis.ts'
-import { governanceApprove, governancePropose } from '../protocol/kinds/governance/governance.ts'
+import { governanceApprove, governancePropose, governanceWithdraw } from '../protocol/kinds/governance/governance.ts'
 import { type Change, consentBytes } from '../protocol/kinds/governance/record.ts'
 import { PARAMETER_NAMES, type ParameterChanges, type Parameters } from '../protocol/members.ts'
 import { sign } from '../protocol/signature.ts'
@@ -98,7 +98,9 @@ export function registerParam(program: Command, context: CommandContext): void {
 
 /** `althing proposal`. */
 export function registerProposal(program: Command, context: CommandContext): void {
-  const proposal = program.command('proposal').description('look at the open proposals, and approve them')
+  const proposal = program
+    .command('proposal')
+    .description('look at the open proposals, approve them, take back own ones')
   clientCommand(proposal, 'list')
     .description('list the open proposals')
     .action(async (options: ClientOptions) => {
@@ -119,6 +121,12 @@ export function registerProposal(program: Command, context: CommandContext): voi
     .description('approve a proposal as this member; the approval that makes a quorum carries it out')
     .action(async (id: Uint8Array, options: ClientOptions) =>
       showAnswer(context.output, await submitAsMember(context, options, governanceApprove, { proposal: id })),
+    )
+  clientCommand(proposal, 'withdraw')
+    .argument('<id>', 'id in hexadecimal', parseId)
+    .description('take back a proposal of this member before it is carried out')
+    .action(async (id: Uint8Array, options: ClientOptions) =>
+      showAnswer(context.output, await submitAsMember(context, options, governanceWithdraw, { proposal: id })),
     )
 }
 

@@ -18,6 +18,7 @@ import { registerInit } from './init.ts'
 import { registerInspect } from './inspect.ts'
 import { registerKeys } from './keys.ts'
 import { registerKv } from './kv.ts'
+import { registerModule } from './module.ts'
 import { registerProof } from './proof.ts'
 import { registerReading } from './reading.ts'
 import { registerRotation } from './rotation.ts'
@@ -56,6 +57,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerMember,
   registerParam,
   registerProposal,
+  registerModule,
   registerDb,
   registerBackup,
   registerInspect,

@@ -67,6 +67,6 @@ function peersUnknown(
     .map(({ member }) => ({
       where: `network.peers "${member}"`,
       what: 'is no member of genesis.json',
-      hint: `The members are ${names.join(', ')}`,
+      hint: `Its members are ${names.join(', ')}; one that joined later is named by its public key`,
     }))
 }

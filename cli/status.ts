@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { type ClientOptions, clientCommand, clientOf } from './client.ts'
 import type { CommandContext } from './context.ts'
+import { EXIT } from './failure.ts'
 import { cell, printable, show, table } from './output.ts'
 
 /** `althing status`. */
@@ -10,7 +11,9 @@ export function registerStatus(program: Command, context: CommandContext): void 
     .description('show how the node is, who is missing, and why the chain stands still if it does')
     .action(async (options: ClientOptions) => {
       const client = await clientOf(context, options, 'read')
-      show(context.output, await client.json({ segments: ['status'] }), statusText)
+      const status = await client.json({ segments: ['status'] })
+      if (fields(status)['removed'] != null) context.exitCode = EXIT.no
+      show(context.output, status, statusText)
     })
 }
 
@@ -61,7 +64,10 @@ export function statusText(answer: unknown): string {
         `committed after ${ms(latency?.['p50Ms'])} (p50), ${ms(latency?.['p99Ms'])} (p99)`,
     ],
     ['devices', `${cell(devices?.['connected'])} connected`],
-    ['evidence', cell(status['evidence'])],
+    [
+      'evidence',
+      `${cell(status['evidence'])} found here, ${cell(fields(status['offences'])['recorded'])} on the chain`,
+    ],
   ]
   const width = Math.max(...lines.map(([name]) => name.length))
   const parts = [lines.map(([name, text]) => `${name.padEnd(width)}  ${text}`).join('\n'), membersText(status)]

@@ -9,6 +9,7 @@ import { CborError } from '../protocol/cbor.ts'
 import { encodeAs } from '../protocol/codec.ts'
 import { chainIdOf, type Genesis, genesisCodec } from '../protocol/genesis.ts'
 import type { Parameters } from '../protocol/members.ts'
+import { MODULE_KINDS, type ModuleKind } from '../protocol/modules/input.ts'
 import { didYouMean, type Parsed, type Problem } from './problems.ts'
 
 /** Characters of a genesis file: 64 members with 16 API keys each need about a tenth. */
@@ -33,12 +34,14 @@ export const DEFAULT_PARAMETERS: Parameters = Object.freeze({
 
 // A genesis that breaks no rule. One field at a time is put into it, so that the codec judges that field alone.
 const EXAMPLE_KEY = toHex(secp256k1.getPublicKey(new Uint8Array(32).fill(1), true))
+const EXAMPLE_MODULE: Genesis['modules'][number] = { kind: 'anomaly', version: '1', code: Uint8Array.of(0) }
 const EXAMPLE: Genesis = {
   format: 1,
   network: 'example',
   createdAt: 0,
   memberSet: { members: [{ name: 'A', publicKey: fromHex(EXAMPLE_KEY) }], parameters: DEFAULT_PARAMETERS },
   apiKeys: [[]],
+  modules: [],
 }
 
 /** What keeps the codec from taking `genesis`, as a clause, or undefined. */
@@ -138,7 +141,7 @@ export function parseGenesis(text: string, expectedChainId?: string): Parsed<Gen
 
 function readGenesis(reader: Reader, json: unknown): Genesis {
   const needed = ['format', 'network', 'createdAt', 'members', 'parameters']
-  const root = reader.object('genesis', json, needed, ['chainId'])
+  const root = reader.object('genesis', json, needed, ['chainId', 'modules'])
   const format = root['format'] as number
   const network = root['network'] as string
   const createdAt = readTime(reader, root['createdAt'])
@@ -191,7 +194,37 @@ function readGenesis(reader: Reader, json: unknown): Genesis {
     members.push({ name, publicKey: key === undefined ? new Uint8Array(33) : fromHex(key) })
     apiKeys.push(keys)
   }
-  return { format, network, createdAt, memberSet: { members, parameters }, apiKeys }
+  return {
+    format,
+    network,
+    createdAt,
+    memberSet: { members, parameters },
+    apiKeys,
+    modules: readModules(reader, root['modules'] ?? []),
+  }
+}
+
+function readModules(reader: Reader, value: unknown): Genesis['modules'] {
+  return reader.list('modules', value, MODULE_KINDS.length).map((entry, i) => {
+    const where = `modules[${i}]`
+    const { kind, version, code } = reader.object(where, entry, ['kind', 'version', 'code']) as {
+      kind: ModuleKind
+      version: string
+      code: unknown
+    }
+    const bytes = typeof code === 'string' ? Uint8Array.from(Buffer.from(code, 'base64')) : undefined
+    reader.judge(`${where}.kind`, kind, { ...EXAMPLE, modules: [{ ...EXAMPLE_MODULE, kind }] })
+    reader.judge(`${where}.version`, version, { ...EXAMPLE, modules: [{ ...EXAMPLE_MODULE, version }] })
+    // Only what would be written again: base64 is read leniently.
+    if (code !== undefined && (bytes === undefined || Buffer.from(bytes).toString('base64') !== code))
+      reader.add(`${where}.code`, 'is not a binary in base64')
+    else
+      reader.judge(`${where}.code`, bytes, {
+        ...EXAMPLE,
+        modules: [{ ...EXAMPLE_MODULE, code: bytes ?? EXAMPLE_MODULE.code }],
+      })
+    return { kind, version, code: bytes ?? EXAMPLE_MODULE.code }
+  })
 }
 
 // Every key of `standard` as a number that the codec takes.
@@ -250,6 +283,11 @@ export function renderGenesis(genesis: Genesis): string {
       apiKeys: genesis.apiKeys[i] ?? [],
     })),
     parameters: genesis.memberSet.parameters,
+    modules: genesis.modules.map(({ kind, version, code }) => ({
+      kind,
+      version,
+      code: Buffer.from(code).toString('base64'),
+    })),
   }
   return `${JSON.stringify(file, null, 2)}\n`
 }

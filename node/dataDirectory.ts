@@ -11,6 +11,7 @@ import type { Clock } from './clock.ts'
 import { installNativePrimitives } from './crypto/native.ts'
 import { isAlthingError } from './errors.ts'
 import { decodeBody } from './executor/body.ts'
+import { certificateProblems } from './executor/eraLinks.ts'
 import { initializeLedger } from './executor/genesisState.ts'
 import { stateRootOf } from './executor/opening.ts'
 import type { NetworkLog } from './network/network.ts'
@@ -56,14 +57,15 @@ export async function createDataDirectory(
 }
 
 /**
- * Walks the ledger of a stopped member: its height, and what is wrong with it, each a sentence. Throws AlthingError STORE_LOCKED, STORE_MISSING,
- * STORE_CORRUPT, STORE_WRONG_CHAIN.
+ * Walks the ledger of a stopped member: its height, and what is wrong with it, each a sentence. `awaited`: height of the block whose certificate
+ * commits the last one, where the node ended between the two; else null. Throws AlthingError STORE_LOCKED, STORE_MISSING, STORE_CORRUPT,
+ * STORE_WRONG_CHAIN.
  */
 export async function checkDataDirectory(
   dataDirectory: string,
   genesis: Genesis,
   idOf: (transaction: Uint8Array) => Uint8Array,
-): Promise<{ height: number; problems: readonly string[] }> {
+): Promise<{ height: number; awaited: number | null; problems: readonly string[] }> {
   installNativePrimitives()
   const store = await openLevel(ledgerDirectory(dataDirectory), { mode: 'open' })
   try {
@@ -76,7 +78,8 @@ export async function checkDataDirectory(
       },
       stateRootOf,
     })
-    return { height: ledger.committedHeight, problems }
+    problems.push(...certificateProblems(ledger, genesis))
+    return { height: ledger.committedHeight, awaited: ledger.awaitedHeight ?? null, problems }
   } finally {
     await store.close()
   }

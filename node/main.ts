@@ -12,6 +12,7 @@ import { installPrimitives, publicKeyOf } from '../protocol/crypto.ts'
 import { checkTransaction, type SignedTransaction } from '../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../protocol/genesis.ts'
 import { leaderOf, type MemberSet, type PublicKeyHex } from '../protocol/members.ts'
+import { installModuleEngine } from '../protocol/modules/engine.ts'
 import { VERDICTS } from '../protocol/verdict.ts'
 import { backupOf } from './backup/format.ts'
 import { Driver } from './consensus/driver.ts'
@@ -26,15 +27,16 @@ import { Handing } from './intake/handing.ts'
 import { Intake } from './intake/intake.ts'
 import { Door } from './light/door.ts'
 import { serveDevices } from './light/serve.ts'
-import type { NodeLog } from './log.ts'
-import { memberAddresses, sayWhere } from './membership.ts'
-import type { NetworkLimits } from './network/limits.ts'
+import type { MemberOptions } from './memberOptions.ts'
+import { lastSeat, memberAddresses, sayWhere } from './membership.ts'
+import { ModuleHost } from './modules/host.ts'
 import type { MemberAddresses, Network } from './network/network.ts'
 import { Opened } from './opened.ts'
 import { type Platform, systemPlatform } from './platform.ts'
-import { Pool, type PoolObserver } from './pool/pool.ts'
+import { Pool, type PoolObserver, signedOf } from './pool/pool.ts'
+import { type Removal, RemovalWatch } from './removal.ts'
 import { Roster } from './service/roster.ts'
-import { Growth, type GrowthFigures, type GrowthOptions } from './snapshot/growth.ts'
+import { Growth, type GrowthFigures } from './snapshot/growth.ts'
 import { Publishing } from './stix/publishing.ts'
 import type { LedgerStore } from './store/ledgerStore.ts'
 import type { DirectoryLock } from './store/lock.ts'
@@ -42,33 +44,6 @@ import { requireSigningRecord, type SigningRecord, signingDirectory } from './st
 import { Blocks, BUILD_BOUNDS } from './sync/blocks.ts'
 import { serveBlocks } from './sync/serve.ts'
 import { althingVersion } from './version.ts'
-
-/** What a member's daemon is made of. */
-export type MemberOptions = {
-  readonly genesis: Genesis
-  readonly dataDirectory: string
-  /** 32-byte secret of the member. */
-  readonly secretKey: Uint8Array
-  readonly listen: readonly string[]
-  readonly announce: readonly string[]
-  /** Where members listen, by name or key (66 hexadecimal digits). Of those that are not named here, what the state says counts. */
-  readonly peers: readonly { readonly member: string; readonly address: string }[]
-  readonly pool: { readonly bytesMax: number; readonly countMax: number }
-  /** Bounds of the network other than its defaults. */
-  readonly networkLimits?: Partial<NetworkLimits>
-  readonly diskFreeBytesMin: number
-  /** How much of the past is kept, and how an empty ledger is filled. */
-  readonly ledger: Omit<GrowthOptions, 'snapshotsDirectory'>
-  /** Start without a signing record (agreement.md §6). */
-  readonly recover: boolean
-  /** Hears how transactions leave the pool. */
-  readonly poolObserver?: PoolObserver
-  readonly log: NodeLog
-  /** Called once, when the node cannot go on. */
-  readonly fatal: (error: unknown) => void
-  /** Called once, when another ledger stands ready: the node is to be stopped and started again on the same directory. */
-  readonly restart: () => void
-}
 
 type Parts = {
   readonly lock: DirectoryLock
@@ -79,6 +54,7 @@ type Parts = {
   readonly handing: Handing
   readonly accusing: Accusing
   readonly congestion: Congestion
+  readonly removal: RemovalWatch
   /** Arrival here, monotonic ms, of the newest transaction committed since this was asked last. */
   newestSeenAt(): number
 }
@@ -130,6 +106,7 @@ export class MemberNode {
   /** Opens everything on `platform`, in the order of the river, and starts. Throws AlthingError of whichever part cannot start. */
   static async start(options: MemberOptions, platform: Platform = systemPlatform): Promise<MemberNode> {
     installPrimitives(platform.primitives)
+    installModuleEngine(new ModuleHost())
     const { genesis } = options
     const { disk } = platform
     const chainId = chainIdOf(genesis)
@@ -228,7 +205,7 @@ export class MemberNode {
         arrived: () => eras.present.blocks.arrived(),
         submitted: ({ id }) => handing.submitted(toHex(id)),
         // What a node took that is no member would go nowhere.
-        isBusy: () => congestion.isHigh || eras.present.me < 0,
+        isBusy: () => congestion.isHigh || eras.present.me < 0 || node.removal !== undefined,
         pace,
       },
     )
@@ -237,9 +214,8 @@ export class MemberNode {
         { ...options.ledger, snapshotsDirectory: snapshotsDirectory(dataDirectory) },
         {
           ...{ ledger, executor, network, clock, pace, disk, chainId, log, fatal: options.fatal },
-          // A chain in a later era is replayed: a snapshot does not bring what its eras began with.
-          memberSet: genesis.memberSet,
-          memberSetOf: ({ header }) => (header.era === 0 ? genesis.memberSet : undefined),
+          genesis,
+          sources: () => eras.present.blocks.sources(),
           hasRoom: () => ledger.hasRoom(),
           openStaging: (anew) => openStaging(disk, dataDirectory, anew),
           settle: () => settleStaging(disk, dataDirectory),
@@ -336,8 +312,7 @@ export class MemberNode {
       isValid(id) {
         const entry = pool.get(id)
         if (entry === undefined) return false
-        const signed = { transaction: entry.transaction, signer: fromHex(entry.signer) }
-        return checkTransaction(signed, executor.surroundings(clock.now())) === null
+        return checkTransaction(signedOf(entry), executor.surroundings(clock.now())) === null
       },
       censored(view) {
         log.warn({ view }, 'the leader passed a transaction over for longer than the inclusion timeout')
@@ -346,8 +321,8 @@ export class MemberNode {
     })
     const accusing = new Accusing({
       ...{ clock, chainId, log },
-      secretKey: options.secretKey,
-      present: () => ({ era: eras.present.ledger.era, me: eras.present.me }),
+      ...{ secretKey: options.secretKey, kept: record.evidence, fatal: options.fatal },
+      me: () => eras.present.me,
       headerBytes: (hash) =>
         executor.reads.headerBy(fromHex(hash))?.bytes ?? eras.find((driver) => driver.proposedHeader(hash)),
       submit: (encoded) => intake.submit(encoded),
@@ -359,10 +334,15 @@ export class MemberNode {
       submit: (encoded) => intake.submit(encoded),
       publish: (piece) => network.publish('stix', piece),
     })
+    const memberOf = () => (eras.present.me < 0 ? undefined : eras.present.ledger)
+    const removal = new RemovalWatch({
+      ...{ own: publicKey, chainId, network, clock, log, memberOf },
+      lastSeat: () => lastSeat(executor.reads, eras.present.ledger.era, publicKey),
+    })
     const node = new MemberNode(
       { genesis, roster, executor, pool, intake, network, eras, stix: publishing },
       {
-        ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion },
+        ...{ lock, record, ledger, signatures, growth, handing, accusing, congestion, removal },
         newestSeenAt() {
           const newest = newestSeenAt
           newestSeenAt = 0
@@ -407,6 +387,8 @@ export class MemberNode {
     await eras.present.blocks.restore()
     await network.start()
     eras.start()
+    await accusing.resume()
+    removal.start()
     // What was voted for before is served and known again, as if it had just arrived.
     for (const { frame } of await record.blocks.stored())
       if (frame !== undefined) eras.present.driver.receiveGossiped(frame)
@@ -432,6 +414,11 @@ export class MemberNode {
   /** Members and parameters of the present era. */
   get memberSet(): MemberSet {
     return this.eras.present.ledger.memberSet
+  }
+
+  /** That this node is no member any more, since when and by whom; undefined as far as it knows. */
+  get removal(): Removal | undefined {
+    return this.#parts.removal.removal
   }
 
   /** What is held of the past, and how far joining by a snapshot is. */
@@ -468,7 +455,8 @@ export class MemberNode {
   }
 
   async #stop(): Promise<void> {
-    const { lock, record, ledger, signatures, growth, handing, accusing, congestion } = this.#parts
+    const { lock, record, ledger, signatures, growth, handing, accusing, congestion, removal } = this.#parts
+    removal.stop()
     handing.stop()
     accusing.stop()
     this.stix.stop()

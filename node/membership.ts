@@ -1,11 +1,13 @@
 /** Where this node stands among the members, and where they are found. */
 import { isPeerKey } from '../config/kinds.ts'
 import { toHex } from '../protocol/bytes.ts'
-import { readAddresses } from '../protocol/kinds/governance/record.ts'
+import { type EraRecord, readAddresses, readPastEra } from '../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../protocol/kinds/kind.ts'
+import type { EraLink } from '../protocol/light.ts'
 import type { MemberSet, PublicKeyHex } from '../protocol/members.ts'
 import type { Seat } from './consensus/eras.ts'
 import type { LedgerEra } from './executor/era.ts'
+import type { LedgerReads } from './executor/reads.ts'
 import type { NodeLog } from './log.ts'
 import type { MemberAddresses } from './network/network.ts'
 
@@ -28,6 +30,25 @@ export function memberAddresses(
   return [...found, ...others.map(({ member, address }) => ({ publicKey: member, addresses: [address] }))].filter(
     ({ publicKey }) => publicKey !== own,
   )
+}
+
+/**
+ * The last era before `era` in which `own` was a member, and how it ended; undefined where that is longer ago than the state keeps eras.
+ */
+export function lastSeat(
+  reads: Pick<LedgerReads, 'state' | 'eraLinks'>,
+  era: number,
+  own: PublicKeyHex,
+): { readonly trusted: EraRecord; readonly link: EraLink } | undefined {
+  const state = { get: (key: string) => reads.state(key)?.value }
+  for (let past = era - 1; past >= 0; past--) {
+    const trusted = readPastEra(state, past)
+    if (trusted === undefined) return undefined
+    if (!trusted.memberSet.members.some(({ publicKey }) => toHex(publicKey) === own)) continue
+    const [link] = reads.eraLinks(past, past + 1) ?? []
+    return link && { trusted, link }
+  }
+  return undefined
 }
 
 /** An operator is told where this node stands in an era that begins, loudly where it stands outside. */

@@ -41,6 +41,40 @@ export function fromHex(text: string): Uint8Array {
   return bytes
 }
 
+/** Bytes of the UTF-8 form of `text`; −1 with a lone surrogate, which has none. */
+export function utf8Length(text: string): number {
+  let length = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) length += 1
+    else if (unit < 0x800) length += 2
+    else if (unit < 0xd800 || unit > 0xdfff) length += 3
+    else {
+      const second = text.charCodeAt(++i)
+      if (unit > 0xdbff || !(second >= 0xdc00 && second <= 0xdfff)) return -1
+      length += 4
+    }
+  }
+  return length
+}
+
+/** Writes the UTF-8 form of `text`, which has one, to `bytes` from `at` on; returns where it ends. */
+export function writeUtf8(bytes: Uint8Array, at: number, text: string): number {
+  let next = at
+  for (let i = 0; i < text.length; i++) {
+    const point = text.codePointAt(i) as number
+    if (point < 0x80) {
+      bytes[next++] = point
+      continue
+    }
+    if (point > 0xffff) i++
+    const more = point < 0x800 ? 1 : point < 0x1_0000 ? 2 : 3
+    bytes[next++] = ((0xff << (7 - more)) & 0xff) | (point >> (6 * more))
+    for (let k = more - 1; k >= 0; k--) bytes[next++] = 0x80 | ((point >> (6 * k)) & 0x3f)
+  }
+  return next
+}
+
 /** One new array that holds `parts` in order. */
 export function concat(...parts: Uint8Array[]): Uint8Array {
   let length = 0

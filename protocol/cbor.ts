@@ -4,7 +4,7 @@
  * undefined or indefinite lengths: what is signed is a list of positions, not of names.
  * What arrived is kept as bytes; nothing signed or hashed is ever encoded again. Byte strings of a decoded value are views of the input.
  */
-import { encode } from 'cborg'
+import { utf8Length, writeUtf8 } from './bytes.ts'
 
 /** A value that CBOR carries here. */
 export type CborValue = number | string | boolean | null | Uint8Array | readonly CborValue[]
@@ -26,10 +26,13 @@ const DEPTH_MAX = 16
 /** Values in one encoding at most, arrays included: eight times what any message has. An empty one is a byte on the wire and a hundred here. */
 export const VALUES_MAX = 65_536
 
-/** The one encoding of `value`. Throws `CborError` if it holds anything outside the subset. */
+/** The one encoding of `value`, in an array of its own. Throws `CborError` if it holds anything outside the subset. */
 export function encodeCbor(value: CborValue): Uint8Array {
-  if (countChecked(value, 0) > VALUES_MAX) throw new CborError(`more than ${VALUES_MAX} values`)
-  return encode(value)
+  const measure: Measure = { values: 0 }
+  const bytes = new Uint8Array(sizeOf(value, 0, measure))
+  if (measure.values > VALUES_MAX) throw new CborError(`more than ${VALUES_MAX} values`)
+  write(bytes, 0, value)
+  return bytes
 }
 
 /** The value of `bytes`. Throws `CborError` unless they are exactly its one encoding, nested at most 16 deep, of at most `VALUES_MAX` values. */
@@ -40,22 +43,77 @@ export function decodeCbor(bytes: Uint8Array): CborValue {
   return value
 }
 
-/** How many values `value` is, itself included. */
-function countChecked(value: unknown, depth: number): number {
+type Measure = { values: number }
+
+/** Bytes of the encoding of `value`; counts its values, itself included. Throws `CborError` where it is outside the subset. */
+function sizeOf(value: unknown, depth: number, measure: Measure): number {
   if (depth > DEPTH_MAX) throw new CborError(`nested deeper than ${DEPTH_MAX}`)
+  measure.values++
   switch (typeof value) {
-    case 'string':
+    case 'string': {
+      const length = textBytes(value)
+      return headSize(length) + length
+    }
     case 'boolean':
       return 1
     case 'number':
       if (!Number.isSafeInteger(value) || Object.is(value, -0))
         throw new CborError('a number that is not a safe integer')
-      return 1
-    case 'object':
-      if (value === null || value instanceof Uint8Array) return 1
-      if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + countChecked(item, depth + 1), 1)
+      return headSize(value < 0 ? -1 - value : value)
+    case 'object': {
+      if (value === null) return 1
+      if (value instanceof Uint8Array) return headSize(value.length) + value.length
+      if (!Array.isArray(value)) break
+      let size = headSize(value.length)
+      for (let i = 0; i < value.length; i++) size += sizeOf(value[i], depth + 1, measure)
+      return size
+    }
   }
   throw new CborError('a type outside the subset')
+}
+
+/** Bytes of an initial byte and its argument in the shortest form. */
+const headSize = (argument: number): number =>
+  argument < 24 ? 1 : argument < 0x100 ? 2 : argument < 0x1_0000 ? 3 : argument < 0x1_0000_0000 ? 5 : 9
+
+/** Writes `value`, which `sizeOf` has passed, at `at`; returns where the next one begins. */
+function write(bytes: Uint8Array, at: number, value: CborValue): number {
+  if (value === null || typeof value === 'boolean') {
+    bytes[at] = value === null ? 0xf6 : value ? 0xf5 : 0xf4
+    return at + 1
+  }
+  if (typeof value === 'number')
+    return value < 0 ? writeHead(bytes, at, 0x20, -1 - value) : writeHead(bytes, at, 0, value)
+  if (typeof value === 'string') return writeUtf8(bytes, writeHead(bytes, at, 0x60, textBytes(value)), value)
+  if (value instanceof Uint8Array) {
+    const begin = writeHead(bytes, at, 0x40, value.length)
+    bytes.set(value, begin)
+    return begin + value.length
+  }
+  let next = writeHead(bytes, at, 0x80, value.length)
+  for (let i = 0; i < value.length; i++) next = write(bytes, next, value[i] as CborValue)
+  return next
+}
+
+function writeHead(bytes: Uint8Array, at: number, major: number, argument: number): number {
+  const size = headSize(argument)
+  if (size === 1) {
+    bytes[at] = major | argument
+    return at + 1
+  }
+  bytes[at] = major | (size === 2 ? 24 : size === 3 ? 25 : size === 5 ? 26 : 27)
+  let rest = argument
+  for (let i = at + size - 1; i > at; i--) {
+    bytes[i] = rest % 256
+    rest = Math.floor(rest / 256)
+  }
+  return at + size
+}
+
+function textBytes(text: string): number {
+  const length = utf8Length(text)
+  if (length < 0) throw new CborError('text with a lone surrogate')
+  return length
 }
 
 /** The text of well-formed UTF-8 (Unicode §3.9, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF); else `CborError`. */

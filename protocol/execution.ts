@@ -4,8 +4,9 @@
  * Invariants: the outcome is a function of the transactions, the block's context, the state and the nonces of the last hour; a refused
  * transaction leaves no trace; nothing is refused for its place in memory or the order of a map; what ends an era is the last of its block.
  */
-import { toHex } from './bytes.ts'
+import { concat, toHex } from './bytes.ts'
 import { CborError } from './cbor.ts'
+import { sha3 } from './crypto.ts'
 import { ERA_STATE_KEY, type EraRecord, readEra } from './kinds/governance/record.ts'
 import type { BlockContext, Kind, StateReader, StateView } from './kinds/kind.ts'
 import { roleOf } from './kinds/roles.ts'
@@ -13,12 +14,54 @@ import { KINDS } from './kinds/table.ts'
 import { evaluateTrust } from './kinds/trust/evaluation.ts'
 import { OPINIONS_PREFIX } from './kinds/trust/opinions.ts'
 import { LIMITS } from './limits.ts'
+import type { PublicKeyHex } from './members.ts'
 import { addressOf } from './signature.ts'
 import { decodeTransaction, signerOf, type Transaction } from './transaction.ts'
 import type { Code } from './verdict.ts'
 
 /** A transaction with the key (33 bytes) that its signature recovers to. */
-export type SignedTransaction = { readonly transaction: Transaction; readonly signer: Uint8Array }
+export type SignedTransaction = {
+  readonly transaction: Transaction
+  readonly signer: Uint8Array
+  /** Where it was asked for already: a member executes a transaction twice and looks for its nonce more often. */
+  readonly identity?: Identity
+}
+
+/** The use of a nonce by a signer, in the forms in which it is looked for. */
+export type NonceUse = {
+  /** Address and nonce as one hexadecimal text; both have one length. */
+  readonly key: string
+  /** The first 16 bytes of SHA3-256(address ‖ nonce). */
+  readonly hash: Uint8Array
+  /** Block time (ms) after which it may be used again. */
+  readonly validUntil: number
+}
+
+/** A signer in the forms that executing a transaction asks for: key and address (20 bytes), bytes and hexadecimal. */
+export type SignerNames = {
+  readonly key: Uint8Array
+  readonly keyHex: PublicKeyHex
+  readonly address: Uint8Array
+  readonly addressHex: string
+}
+
+/** The names of a signer. */
+export function namesOf(key: Uint8Array): SignerNames {
+  const address = addressOf(key)
+  return { key, keyHex: toHex(key), address, addressHex: toHex(address) }
+}
+
+/** Who signed a transaction, and what was used up by it. */
+export type Identity = { readonly signer: SignerNames; readonly use: NonceUse }
+
+/** The identity of a transaction that was signed by `signer`. */
+export function identityOf({ nonce, validUntil }: Transaction, signer: SignerNames): Identity {
+  const pair = concat(signer.address, nonce)
+  return { signer, use: { key: toHex(pair), hash: sha3(pair).slice(0, NONCE_HASH_BYTES), validUntil } }
+}
+
+/** Bytes of `NonceUse.hash`. */
+export const NONCE_HASH_BYTES = 16
 
 /**
  * Decodes `data` and recovers its signer: all that can be said of a transaction without state. TX_TOO_LARGE, TX_MALFORMED,
@@ -87,14 +130,8 @@ export class Overlay implements StateView {
   }
 }
 
-/** Whether the signer with `address` (hexadecimal) has used `nonce` in a committed transaction that is valid at `time` (ms) still. */
-export type Seen = (address: string, nonce: Uint8Array, time: number) => boolean
-
-/** A nonce that a block has used. */
-export type UsedNonce = { readonly address: string; readonly nonce: Uint8Array; readonly validUntil: number }
-
-/** Identity of a nonce: address and nonce as one hexadecimal text. Both have one length. */
-const nonceKey = (address: string, nonce: Uint8Array): string => address + toHex(nonce)
+/** Whether a committed transaction that is still valid at `time` (ms) has used this nonce of this signer. */
+export type Seen = (use: NonceUse, time: number) => boolean
 
 /** Expiry times are kept by the minute, so that forgetting costs one step per minute and not one per nonce looked at. */
 const BUCKET_MS = 60_000
@@ -110,20 +147,19 @@ export class ReplayWindow {
   readonly #buckets = new Map<number, string[]>()
 
   /** See `Seen`. */
-  has(address: string, nonce: Uint8Array, time: number): boolean {
-    const validUntil = this.#validUntil.get(nonceKey(address, nonce))
+  has({ key }: NonceUse, time: number): boolean {
+    const validUntil = this.#validUntil.get(key)
     return validUntil !== undefined && validUntil >= time
   }
 
   /** Takes in the nonces of a block that was committed with `time` (ms) and forgets what expired before. Blocks in order of height. */
-  commit(nonces: readonly UsedNonce[], time: number): void {
+  commit(nonces: readonly NonceUse[], time: number): void {
     for (const [bucket, keys] of this.#buckets) {
       if ((bucket + 1) * BUCKET_MS > time) continue
       for (const key of keys) if ((this.#validUntil.get(key) as number) < time) this.#validUntil.delete(key)
       this.#buckets.delete(bucket)
     }
-    for (const { address, nonce, validUntil } of nonces) {
-      const key = nonceKey(address, nonce)
+    for (const { key, validUntil } of nonces) {
       this.#validUntil.set(key, validUntil)
       const bucket = Math.floor(validUntil / BUCKET_MS)
       const keys = this.#buckets.get(bucket)
@@ -159,7 +195,7 @@ export type Surroundings = {
 export class BlockExecution {
   readonly #surroundings: Surroundings
   readonly #state: Overlay
-  readonly #nonces = new Map<string, UsedNonce>()
+  readonly #nonces = new Map<string, NonceUse>()
   #nextEra: EraRecord | null = null
   #ended = false
 
@@ -169,8 +205,9 @@ export class BlockExecution {
   }
 
   /** Applies one transaction after those before, or says why not. */
-  apply({ transaction, signer }: SignedTransaction): Code | null {
+  apply(signed: SignedTransaction): Code | null {
     if (this.#ended) throw new Error('the block has ended')
+    const { transaction, signer } = signed
     const { block, seen, entries } = this.#surroundings
     // What would come after it is of the next era: its signers, quorum and parameters are other ones.
     if (this.#nextEra !== null) return 'ERA_ENDED'
@@ -180,11 +217,10 @@ export class BlockExecution {
     if (kind === undefined) return 'TX_UNKNOWN_KIND'
     const payload = readPayload(kind, transaction)
     if (payload === undefined) return 'TX_PAYLOAD'
-    const signerAddress = toHex(addressOf(signer))
-    const { nonce, validUntil } = transaction
-    const key = nonceKey(signerAddress, nonce)
-    if (this.#nonces.has(key) || seen(signerAddress, nonce, block.time)) return 'TX_REPLAYED'
-    const role = roleOf(toHex(signer), signerAddress, block, this.#state)
+    const { signer: names, use } = signed.identity ?? identityOf(transaction, namesOf(signer))
+    const signerAddress = names.addressHex
+    if (this.#nonces.has(use.key) || seen(use, block.time)) return 'TX_REPLAYED'
+    const role = roleOf(names.keyHex, signerAddress, block, this.#state)
     if (typeof role === 'string') return role
     if (!kind.signers.includes(role.is)) return 'TX_FORBIDDEN'
 
@@ -197,7 +233,7 @@ export class BlockExecution {
     if (added > 0 && entries + this.#state.entriesAdded + added > entriesMax) return 'STATE_FULL'
     attempt.commitTo(this.#state)
     if (attempt.changes().has(ERA_STATE_KEY)) this.#nextEra = readEra(attempt)
-    this.#nonces.set(key, { address: signerAddress, nonce, validUntil })
+    this.#nonces.set(use.key, use)
     return null
   }
 
@@ -224,13 +260,13 @@ export class BlockExecution {
   }
 
   /** Nonces used by them, for `ReplayWindow.commit`. */
-  nonces(): UsedNonce[] {
+  nonces(): NonceUse[] {
     return [...this.#nonces.values()]
   }
 
-  /** Whether one of them used `nonce` with the signer of `address`: a `Seen` for the blocks built on top of this one. */
-  has(address: string, nonce: Uint8Array, time: number): boolean {
-    const used = this.#nonces.get(nonceKey(address, nonce))
+  /** Whether one of them is the same use of a nonce: a `Seen` for the blocks built on top of this one. */
+  has({ key }: NonceUse, time: number): boolean {
+    const used = this.#nonces.get(key)
     return used !== undefined && used.validUntil >= time
   }
 }

@@ -71,7 +71,11 @@ export type TrustedEra = {
 }
 
 /** The era that the genesis is. */
-export const eraOfGenesis = ({ memberSet }: Genesis): TrustedEra => ({ era: 0, height: 0, memberSet })
+export const eraOfGenesis = ({ memberSet }: Pick<Genesis, 'memberSet'>): TrustedEra => ({
+  era: 0,
+  height: 0,
+  memberSet,
+})
 
 /** How an era ended: everything in its own bytes. */
 export type EraLink = TypeOf<typeof eraLinkCodec>

@@ -17,6 +17,8 @@ export const LIMITS = {
   blockBytesMax: 2 * 1024 * 1024,
   /** Headers that one piece of evidence shows; beyond, the two blocks are too far apart for it. */
   evidenceHeadersMax: 160,
+  /** Eras that are over and whose members the state keeps, for evidence against them. Beyond: EVIDENCE_ERA. */
+  evidenceErasMax: 16,
   /** Bytes of a block header's encoding. */
   headerBytesMax: 1024,
   /** Members of a consortium. */
@@ -59,6 +61,23 @@ export const LIMITS = {
   readingNameCharactersMax: 256,
   /** Readings in one batch. */
   batchReadingsMax: 65_536,
+  /** A security module's binary, bytes: one transaction and one entry of the state hold it. Beyond: MODULE_TOO_LARGE. */
+  moduleBytesMax: 56 * 1024,
+  /** Memory of a module, pages of 64 KiB. Beyond: MODULE_MEMORY. */
+  modulePagesMax: 16,
+  /** Functions of a module, and parameters and locals of all of them together. Beyond: MODULE_TOO_LARGE. */
+  moduleFunctionsMax: 512,
+  moduleLocalsMax: 4096,
+  /** Steps (instructions) of one call of a module. Beyond: MODULE_FUEL. */
+  moduleStepsMax: 500_000,
+  /** Input of one call of a module, bytes. Beyond: MODULE_INPUT. */
+  moduleInputBytesMax: 64 * 1024,
+  /** Numbers in the result of one call of a module. Beyond: MODULE_RESULT. */
+  moduleResultsMax: 64,
+  /** Modules that one member may have published. Beyond: MODULES_FULL. */
+  modulesPerMemberMax: 64,
+  /** How far ahead an activation may lie, blocks. Beyond: MODULE_HEIGHT. */
+  moduleActivationBlocksMax: 100_000,
   /** A small consensus message, bytes: 64 signatures and their frame. */
   consensusMessageBytesMax: 64 * 1024,
 } as const

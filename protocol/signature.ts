@@ -54,4 +54,4 @@ export function recover(
 }
 
 /** Address of a key: the first 20 bytes of SHA3-256 of the compressed key. Names devices and namespaces. */
-export const addressOf = (publicKey: Uint8Array): Uint8Array => sha3(publicKey).subarray(0, 20)
+export const addressOf = (publicKey: Uint8Array): Uint8Array => sha3(publicKey).slice(0, 20)

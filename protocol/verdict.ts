@@ -185,13 +185,13 @@ export const VERDICTS = {
   GOVERNANCE_UNKNOWN: ignore(
     0,
     404,
-    'No such proposal is open: it never was, or the era for which it was made is over. Look at the list of proposals.',
+    'No such proposal is open: it never was, it was withdrawn, or the era for which it was made is over. Look at the list of proposals.',
   ),
   GOVERNANCE_EXPIRED: ignore(0, 410, 'The proposal has expired. Propose it anew.'),
   EVIDENCE_ERA: ignore(
     0,
     409,
-    'The evidence is of another era than the present one. It can only be kept off the chain.',
+    'The evidence is of an era that is over for longer than the state keeps its members, or has not begun. It can only be kept off the chain.',
   ),
   EVIDENCE_KNOWN: ignore(0, 409, 'An offence of this member in this view is recorded already. There is nothing to do.'),
   EVIDENCE_SIGNER: ignore(
@@ -205,6 +205,11 @@ export const VERDICTS = {
     'An honest member could have signed both. Compare it with agreement.md §7 and show the headers that make it a conflict.',
   ),
   GOVERNANCE_APPROVED: ignore(0, 409, 'This member has approved the proposal already; proposing it counts as well.'),
+  GOVERNANCE_FOREIGN: ignore(
+    1,
+    403,
+    'Another member proposed this, and only that one takes it back. Do not approve it.',
+  ),
   GOVERNANCE_NO_CHANGE: ignore(1, 422, 'The proposal would change nothing. Compare it with the present parameters.'),
   MEMBER_EXISTS: ignore(0, 409, 'A member has this key or this name already. Each member has one of its own.'),
   MEMBER_UNKNOWN: ignore(0, 404, 'No member has this key. Look at the list of members.'),
@@ -232,7 +237,72 @@ export const VERDICTS = {
     409,
     'An earlier transaction of the same block ended the era. This one waits for the next block.',
   ),
-  REPORT_SCORE: reject(20, 422, 'A score is not floor(severity × confidence / 1 000 000). Compute it with integers.'),
+  REPORT_SCORE: reject(
+    20,
+    422,
+    'A score is not floor(severity × confidence / 1 000 000), or not what the active module says of the features. ' +
+      'Compute the first with integers, and the second with the module.',
+  ),
+  REPORT_MODEL: ignore(
+    0,
+    409,
+    'The report names another module than the one that is active, or none although a device must. Score its features again with the active one.',
+  ),
+
+  // Security modules: how they come into the ledger (docs/modules.md).
+  MODULE_EXISTS: ignore(
+    0,
+    409,
+    'A module with this hash, or of this kind with this version, has been published already.',
+  ),
+  MODULE_UNKNOWN: ignore(
+    0,
+    404,
+    'No module with this hash has been published. Publish it first; look at the list of modules.',
+  ),
+  MODULE_HEIGHT: ignore(
+    0,
+    422,
+    'The height of the activation is not above that of the block, or more than 100 000 above it. Choose another.',
+  ),
+  MODULE_APPROVED: ignore(0, 409, 'This member has approved the activation already, or the module is active.'),
+  MODULES_FULL: ignore(1, 429, 'This member has published as many modules as it may.'),
+
+  // Security modules: their binaries, and their calls (docs/modules.md).
+  MODULE_MALFORMED: reject(
+    20,
+    422,
+    'The module is not a valid WebAssembly binary: cut short, or its types do not fit.',
+  ),
+  MODULE_TOO_LARGE: reject(
+    20,
+    413,
+    'The module is larger, or has more functions or locals, than docs/limits.md allows.',
+  ),
+  MODULE_IMPORT: reject(20, 422, 'The module imports something. It may import nothing: build it without `env.abort`.'),
+  MODULE_START: reject(20, 422, 'The module has a start function. Build it without: its globals need constant values.'),
+  MODULE_EXPORTS: reject(
+    20,
+    422,
+    'The module does not export memory, abiVersion, moduleKind, alloc and score, with the types of docs/modules.md, and nothing else.',
+  ),
+  MODULE_MEMORY: reject(20, 422, 'The module does not have one memory with a maximum of pages within the limit.'),
+  MODULE_INSTRUCTION: reject(
+    20,
+    422,
+    'The module uses an instruction or section that modules may not: SIMD, threads, tables, bulk memory, exceptions and the like.',
+  ),
+  MODULE_RECURSION: reject(20, 422, 'A function of the module calls itself, directly or through others. Use a loop.'),
+  MODULE_ABI: reject(20, 422, 'The module says another version of the ABI, or another kind, than it was published as.'),
+  MODULE_FUEL: ignore(1, 422, 'The module took more steps than a call may. It was ended; nothing else happened.'),
+  MODULE_TRAP: ignore(
+    1,
+    422,
+    'The module trapped: unreachable code, a division by zero, an address outside its memory.',
+  ),
+  MODULE_INPUT: ignore(1, 422, 'The module does not understand the input: another shape, or more bytes than allowed.'),
+  MODULE_NAN: ignore(1, 422, 'The module came to no number (NaN).'),
+  MODULE_RESULT: ignore(1, 422, 'The module’s result is not a list of integers of 0 … 1 000 000 within its memory.'),
 
   // STIX bundles.
   STIX_HEIGHT: ignore(

@@ -129,7 +129,7 @@ async function genesisOf(folder: string, names: readonly string[], plan: Testnet
     inclusionTimeoutMs: 20_000,
   }
   const memberSet = { members, parameters }
-  return { format: 1, network: 'testnet', createdAt: Date.now(), memberSet, apiKeys }
+  return { format: 1, network: 'testnet', createdAt: Date.now(), memberSet, apiKeys, modules: [] }
 }
 
 /** Where a member listens. */

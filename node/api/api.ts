@@ -20,6 +20,7 @@ import { governanceRoutes } from './routes/governance.ts'
 import { kvRoutes } from './routes/kv.ts'
 import { ledgerRoutes } from './routes/ledger.ts'
 import { maintenanceRoutes } from './routes/maintenance.ts'
+import { moduleRoutes } from './routes/modules.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { stixRoutes } from './routes/stix.ts'
 import { transactionRoutes } from './routes/transactions.ts'
@@ -302,6 +303,7 @@ async function register(
       ledgerRoutes(part, context)
       governanceRoutes(part, context)
       stixRoutes(part, context)
+      moduleRoutes(part, context)
       feedRoutes(part, context)
       maintenanceRoutes(part, context)
       await part.register(async (own) => kvRoutes(own as unknown as Server, context))

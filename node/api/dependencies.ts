@@ -10,6 +10,7 @@ import type { BlacklistRecord, ReinstatementRecord } from '../../protocol/kinds/
 import type { DeviceRecord } from '../../protocol/kinds/device/record.ts'
 import type { EvidenceRecord } from '../../protocol/kinds/evidence/record.ts'
 import type { EraRecord, ProposalRecord } from '../../protocol/kinds/governance/record.ts'
+import type { ModuleRecord } from '../../protocol/kinds/module/record.ts'
 import type { CategoryName } from '../../protocol/kinds/report/categories.ts'
 import type { EventRecord, ReportsRecord } from '../../protocol/kinds/report/record.ts'
 import type { BundleClaim } from '../../protocol/kinds/stix/record.ts'
@@ -67,6 +68,17 @@ export type OpenProposal = {
 
 /** What members said of the STIX bundle of the block at `height`. */
 export type AnchoredBundle = { readonly height: number; readonly claims: readonly BundleClaim[] }
+/** A security module. `active`: it judges the reports of the next block. `activeFrom`: the height from which it does or will. */
+export type PublishedModule = {
+  readonly hash: string
+  readonly module: ModuleRecord
+  readonly active: boolean
+  readonly activeFrom: number | null
+  /** Members of the present era that want it to run, and from which height on. */
+  readonly votes: readonly { readonly member: PublicKeyHex; readonly height: number }[]
+  /** Members that it takes. */
+  readonly needed: number
+}
 
 /** An offence of a member that is recorded on the chain. `key`: its state key; `name`: of the member, null once its key is no member's. */
 export type Offence = {
@@ -191,6 +203,11 @@ export type ApiDependencies = {
   stixBundles(page: { after: number | undefined; limit: number }): Promise<readonly AnchoredBundle[]>
   /** The STIX bundle of a block: its canonical text. */
   stixBundle(height: number): Promise<{ readonly text: string } | 'none' | 'pruned' | 'unknown'>
+  /** Security modules after the hash `after`, in ascending order of hash. */
+  modules(page: { after: string | undefined; limit: number }): Promise<readonly PublishedModule[]>
+  module(hash: string): Promise<PublishedModule | undefined>
+  /** Its binary. */
+  moduleCode(hash: string): Promise<Uint8Array | undefined>
   device(id: string): Promise<DeviceSnapshot | undefined>
   /** Devices after the id `after`, in ascending order of id. */
   devices(page: { after: string | undefined; limit: number }): Promise<readonly DeviceSnapshot[]>

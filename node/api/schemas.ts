@@ -24,7 +24,8 @@ export const closed = <P extends TProperties>(properties: P, more: { minProperti
     examples: [exampleOf({ properties: properties as Record<string, Described> })],
     ...more,
   })
-const hex = (bytes: number, description: string, digit = 'a') =>
+/** So many bytes in lower-case hexadecimal. */
+export const hex = (bytes: number, description: string, digit = 'a') =>
   Type.String({ pattern: `^[0-9a-f]{${2 * bytes}}$`, description, examples: [digit.repeat(2 * bytes)] })
 
 /** A device id or namespace in a path. */
@@ -92,7 +93,15 @@ export const reportBody = closed({
       examples: ['AAEC'],
     }),
   ),
-  model: Type.Optional(closed({ hash: hex(32, 'Hash of the model.', 'e'), version: label('1.4.0') })),
+  model: Type.Optional(
+    closed({
+      hash: hex(32, 'Hash of the anomaly module that gave the scores: the one that is active.', 'e'),
+      version: Type.String({ minLength: 1, maxLength: 32, pattern: '^[\\w.+-]+$', examples: ['1.4.0'] }),
+    }),
+  ),
+  scores: Type.Optional(
+    Type.Array(ppm, { maxItems: LIMITS.moduleResultsMax, description: 'What that module says of the features.' }),
+  ),
 })
 /** Body of POST /devices/{id}/blacklist. */
 export const blacklistBody = closed({ finalScorePpm: ppm, thresholdPpm: ppm, anomalies: evidence, reason: remark })

@@ -1,6 +1,6 @@
 /**
  * Stage: HTTP API. Values of the ledger as JSON.
- * Invariants: bytes are lower-case hexadecimal, except free contents (`value`, `features`), which are base64; heights and times are numbers,
+ * Invariants: bytes are lower-case hexadecimal, except free contents (`value`, `features`, `code`), which are base64; heights and times are numbers,
  * times in ms since 1970-01-01T00:00Z.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
@@ -17,9 +17,10 @@ import type {
   KnownTransaction,
   Offence,
   OpenProposal,
+  PublishedModule,
 } from './dependencies.ts'
 
-const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features'])
+const BASE64_NAMES: ReadonlySet<string> = new Set(['value', 'features', 'code'])
 
 /** `value` with its bytes as text; `name` is the field that it stands in. */
 function jsonOf(value: unknown, name = ''): unknown {
@@ -72,6 +73,14 @@ export function proposalView({ id, proposal, needed, expired }: OpenProposal): R
       : jsonOf(change)
   return { id, ...(jsonOf(rest) as object), change: shown, needed, expired }
 }
+
+/** A security module. */
+export const moduleView = ({ hash, module, votes, ...rest }: PublishedModule): Record<string, unknown> => ({
+  hash,
+  ...module,
+  ...rest,
+  votes: [...votes],
+})
 
 /** A recorded offence. */
 export const offenceView = ({ member, name, era, view, record }: Offence): Record<string, unknown> => ({

@@ -10,14 +10,12 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { toHex } from '../../protocol/bytes.ts'
-import { certificateCodec } from '../../protocol/certificate.ts'
-import { decodeAs } from '../../protocol/codec.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
-import { verifyHeader } from '../../protocol/light.ts'
 import { installNativePrimitives } from '../crypto/native.ts'
 import { createDirectory, syncDirectory } from '../directory.ts'
 import { AlthingError } from '../errors.ts'
 import { readBody } from '../executor/bodyContents.ts'
+import { certificateProblems } from '../executor/eraLinks.ts'
 import { stateRootOf } from '../executor/opening.ts'
 import { type LedgerStore, openLedger } from '../store/ledgerStore.ts'
 import { openLevel } from '../store/level.ts'
@@ -155,18 +153,13 @@ async function unpackFrom(source: Readable, place: string): Promise<BackupReport
   }
 }
 
-/** Walks a ledger from the genesis (or its snapshot) up, derives all roots anew, and asks whether a quorum stood behind its head. */
+/** Walks a ledger from the genesis (or its snapshot) up, derives all roots anew, and asks whether a quorum of each era stood behind it. */
 async function reportOn(ledger: LedgerStore, genesis: Genesis): Promise<BackupReport> {
   const chainId = chainIdOf(genesis)
   const transactionIdsOf = (body: Uint8Array): readonly Uint8Array[] => readBody(body).transactionIds
   const problems = await ledger.check({ transactionIdsOf, stateRootOf })
   const { committedHeight: height, firstHeight, firstBody } = ledger
-  const head = ledger.header(height)
-  const certificate = ledger.certificate(height)
-  if (head !== undefined && certificate !== undefined && head.header.era === 0) {
-    const verified = verifyHeader(head, decodeAs(certificateCodec, certificate), genesis.memberSet, chainId)
-    if (!verified.ok) problems.push(`height ${height}: its certificate is none of these members: ${verified.code}`)
-  }
+  problems.push(...certificateProblems(ledger, genesis))
   return { chainId: toHex(chainId), height, firstHeight, firstBody, problems }
 }
 

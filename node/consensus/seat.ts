@@ -91,11 +91,8 @@ export function seatStart(sources: SeatSources): SeatStart {
 }
 
 /** The state of the core before its event `start`. */
-export function stateOf({ era, beginning, known, certificate }: SeatStart, signer: Signer): State {
-  const state = initialState(era, signer, beginning, known)
-  // A member without its record knows nothing of the views, but how the era began stands in its ledger: others ask for it.
-  return beginning.kind === 'recover' ? { ...state, reason: { kind: 'start', certificate } } : state
-}
+export const stateOf = ({ era, beginning, known }: SeatStart, signer: Signer): State =>
+  initialState(era, signer, beginning, known)
 
 function beginningOf(
   isLost: boolean,
@@ -103,11 +100,10 @@ function beginningOf(
   { era, me }: Era,
   certificate: Certificate | null,
 ): Beginning {
-  const fresh: Beginning = { kind: 'fresh', ...(certificate === null ? {} : { certificate }) }
-  if (me < 0) return fresh
-  if (record?.era === era) return { kind: 'restart', record }
+  if (me >= 0 && record?.era === era) return { kind: 'restart', record }
   // Whoever has lost its record may have signed in this era.
-  return isLost ? { kind: 'recover' } : fresh
+  const kind = me >= 0 && isLost ? 'recover' : 'fresh'
+  return { kind, ...(certificate === null ? {} : { certificate }) }
 }
 
 /** The block that the era begins from: the one that ended the era before, or the genesis. */

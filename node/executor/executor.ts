@@ -356,8 +356,8 @@ export class Executor {
     try {
       for (const speculation of chain) {
         const certified = speculation === last
-        const block = speculation.ledgerBlock(certified ? certificate : null)
         const { trustPoints } = speculation
+        const block = speculation.ledgerBlock(certified ? certificate : null, last.height)
         await this.#write(() => this.#ledger.commitBlock(block))
         this.#advance(speculation, block.replayRecords)
         const { sealed, transactions, ids, height, devicesChanged } = speculation

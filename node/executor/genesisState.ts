@@ -3,25 +3,21 @@
  * Invariant: a function of the genesis alone, so that all members begin with one state root and one history.
  */
 
-import { encodeCbor } from '../../protocol/cbor.ts'
 import { encodeAs } from '../../protocol/codec.ts'
-import { sha3 } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { appendBlock, EMPTY_FRONTIER } from '../../protocol/history.ts'
 import { genesisEntries } from '../../protocol/kinds/key/record.ts'
+import { genesisModuleEntries } from '../../protocol/kinds/module/record.ts'
 import { memberSetCodec } from '../../protocol/members.ts'
 import type { LedgerChanges } from '../store/ledgerBatch.ts'
 import { createLedger } from '../store/ledgerStore.ts'
 import type { KeyValueStore } from '../store/store.ts'
 import { stateChangesOf } from './speculation.ts'
 
-/** Hash of the list of active security modules while there is none: the header field `modulesHash`. */
-export const NO_MODULES_HASH: Uint8Array = sha3(encodeCbor([]))
-
-/** What height 0 writes. Throws `RangeError` on a genesis whose API keys contradict its members. */
+/** What height 0 writes. Throws `RangeError` on a genesis whose API keys contradict its members, or with two modules of a kind. */
 export function genesisChanges(genesis: Genesis): LedgerChanges {
   return {
-    ...stateChangesOf(genesisEntries(genesis), 0),
+    ...stateChangesOf(new Map([...genesisEntries(genesis), ...genesisModuleEntries(genesis)]), 0),
     historyNodes: appendBlock(EMPTY_FRONTIER, chainIdOf(genesis)).nodes,
     memberSets: [encodeAs(memberSetCodec, genesis.memberSet)],
   }

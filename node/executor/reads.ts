@@ -18,6 +18,7 @@ import type { StateTree } from '../../protocol/state/tree.ts'
 import type { DeviceEvent, LedgerStore, TransactionPosition } from '../store/ledgerStore.ts'
 import { storeError } from '../store/level.ts'
 import { decodeBody } from './body.ts'
+import { eraEnd, eraLink } from './eraLinks.ts'
 import type { Tip } from './speculation.ts'
 
 /** Most entries of one page. */
@@ -212,7 +213,7 @@ export class LedgerReads {
     if (to - from > LIMITS.proofErasMax) return undefined
     const links: EraLink[] = []
     for (let era = from; era < to; era++) {
-      const link = this.#links.get(era) ?? this.#eraLink(era)
+      const link = this.#links.get(era) ?? (this.eraEnd(era) === undefined ? undefined : eraLink(this.#ledger, era))
       if (link === undefined) return undefined
       this.#links.set(era, link)
       if (this.#links.size > LIMITS.proofErasMax) this.#links.delete(this.#links.keys().next().value as number)
@@ -221,28 +222,11 @@ export class LedgerReads {
     return links
   }
 
-  #eraLink(era: number): EraLink | undefined {
-    const height = this.eraEnd(era)
-    const sealed = height === undefined ? undefined : this.headerAt(height)
-    const next = sealed?.header.nextMemberSetHash
-    const memberSet = next == null ? undefined : this.#ledger.memberSet(next)
-    const certificate = height === undefined ? undefined : this.#ledger.certificate(height)
-    if (sealed === undefined || memberSet === undefined || certificate === undefined) return undefined
-    return { header: sealed.bytes, certificate, memberSet }
-  }
-
-  /** Height of the last block of `era`; undefined while it lasts. Eras only rise along the chain, so it is found by halving. */
+  /** Height of the last block of `era`; undefined while it lasts. */
   eraEnd(era: number): number | undefined {
-    let [low, high] = [1, this.#of.head().height]
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2)
-      const sealed = this.headerAt(middle)
-      if (sealed === undefined) return undefined
-      if (sealed.header.era <= era) low = middle
-      else high = middle - 1
-    }
-    const found = this.headerAt(low)?.header
-    return found?.era === era && found.nextMemberSetHash !== null ? low : undefined
+    this.#of.usable()
+    const height = eraEnd(this.#ledger, era)
+    return height !== undefined && height <= this.#of.head().height ? height : undefined
   }
 
   /** RFC 9162 proof that the block at `height` is leaf `height` of the log in the header at `of` > `height` (`verifyHistory`). */

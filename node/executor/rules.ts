@@ -7,11 +7,11 @@ import { equalBytes } from '../../protocol/bytes.ts'
 import type { BlockExecution, SignedTransaction } from '../../protocol/execution.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { frontierRoot } from '../../protocol/history.ts'
+import { modulesHash } from '../../protocol/kinds/module/record.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { memberSetHash } from '../../protocol/members.ts'
 import type { Code } from '../../protocol/verdict.ts'
 import type { LedgerEra } from './era.ts'
-import { NO_MODULES_HASH } from './genesisState.ts'
 import type { Tip } from './speculation.ts'
 
 /** Header field `nextMemberSetHash` of a block that was executed. */
@@ -36,7 +36,7 @@ export class HeaderRules {
       parent: parent.hash,
       historyRoot: frontierRoot(parent.frontier),
       memberSetHash: parent.era.memberSetHash,
-      modulesHash: NO_MODULES_HASH,
+      modulesHash: modulesHash(parent.state, parent.height + 1),
     }
   }
 

@@ -138,8 +138,7 @@ export class Speculation implements Tip {
   }
 
   /** See `Seen`: of this block and those below. */
-  readonly seen: Seen = (address, nonce, time) =>
-    this.#executed.execution.has(address, nonce, time) || this.parent.seen(address, nonce, time)
+  readonly seen: Seen = (use, time) => this.#executed.execution.has(use, time) || this.parent.seen(use, time)
 
   /** Key → value after the block, null where it was deleted, for each key that the block changed. */
   get stateChanges(): ReadonlyMap<string, Uint8Array | null> {
@@ -153,8 +152,10 @@ export class Speculation implements Tip {
   /** Ids (hexadecimal) of the devices whose records this block changes. */
   get devicesChanged(): string[] {
     const prefix = deviceStateKey('')
-    const keys = [...this.#executed.execution.state.changes().keys()]
-    return keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length))
+    const found: string[] = []
+    for (const key of this.#executed.execution.state.changes().keys())
+      if (key.startsWith(prefix)) found.push(key.slice(prefix.length))
+    return found
   }
 
   /** Points that this block adds to the histories of trust, in the order of devices. */
@@ -177,13 +178,13 @@ export class Speculation implements Tip {
   }
 
   /** All that the store writes for this block. `certificate` is null where a descendant's commits it. */
-  ledgerBlock(certificate: Uint8Array | null): LedgerBlock {
+  ledgerBlock(certificate: Uint8Array | null, committedBy: number): LedgerBlock {
     const { sealed, transactions, ids, treeRoots, execution, changes } = this.#executed
     return {
       ...changes,
       header: sealed,
       body: encodeBody(transactions.map(({ transaction }) => transaction.bytes)),
-      certificate,
+      ...{ certificate, committedBy },
       transactionIds: ids,
       treeRoots,
       deviceEvents: deviceEventsOf(transactions),

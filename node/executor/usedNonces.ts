@@ -3,16 +3,13 @@
  * Invariants: whether a nonce counts follows from committed blocks and the time of the block that asks, never from how far this node has
  * committed meanwhile; after a restart the answers are the same, because running and restarting both read the same records.
  */
-import type { Seen, UsedNonce } from '../../protocol/execution.ts'
+import type { NonceUse, Seen } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { LedgerStore } from '../store/ledgerStore.ts'
 import { ReplayWindow } from '../store/replayWindow.ts'
 
 /** The records of the nonces that a block uses, for the store and for `UsedNonces.commit`. */
-export const packNonces = (nonces: readonly UsedNonce[]): Uint8Array =>
-  ReplayWindow.pack(
-    nonces.map(({ address, nonce, validUntil }) => ({ signer: Buffer.from(address, 'hex'), nonce, validUntil })),
-  )
+export const packNonces = (nonces: readonly NonceUse[]): Uint8Array => ReplayWindow.packHashes(nonces)
 
 /** Used nonces of the committed chain. Memory: 27 to 34 bytes for each transaction that has not expired. */
 export class UsedNonces {
@@ -28,7 +25,7 @@ export class UsedNonces {
   }
 
   /** See `Seen`. */
-  readonly has: Seen = (address, nonce, time) => this.#window.hasAt(Buffer.from(address, 'hex'), nonce, time)
+  readonly has: Seen = ({ hash }, time) => this.#window.hasHashAt(hash, time)
 
   /** Takes in the records of a block committed with `time` (ms), or of an earlier one after a restart. */
   commit(records: Uint8Array, time: number): void {

@@ -84,7 +84,8 @@ function dependenciesOf(genesis: Genesis, ledger: LedgerStore, executor: Executo
       ...{ height, headHash: toHex(hash), headTime: time },
       ledger: { firstHeight, firstBody, snapshots: [], joining: null },
       state: { entries: executor.usage.entries },
-      members: genesis.memberSet.members.map(({ name, publicKey }) => ({ name, publicKey: toHex(publicKey) })),
+      era: executor.era.era,
+      members: executor.era.memberSet.members.map(({ name, publicKey }) => ({ name, publicKey: toHex(publicKey) })),
     }
   }
   return {

@@ -7,7 +7,15 @@
 import { concat, toHex } from '../../protocol/bytes.ts'
 import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts'
 import { bytes, list } from '../../protocol/codec.ts'
-import { checkTransaction, type SignedTransaction, type Surroundings } from '../../protocol/execution.ts'
+import {
+  checkTransaction,
+  type Identity,
+  identityOf,
+  namesOf,
+  type SignedTransaction,
+  type SignerNames,
+  type Surroundings,
+} from '../../protocol/execution.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import { DOMAINS } from '../../protocol/signature.ts'
@@ -57,6 +65,9 @@ const FRAME_BYTES = 5
 /** Transactions admitted before what their outcome depends on is looked at anew. */
 const FRESH_EVERY = 256
 
+/** Signers whose names are kept. */
+const NAMES_MAX = 4096
+
 /** Transactions that wait for a worker to be free, beside those that it has: more are refused with POOL_FULL. */
 const ASKED_MAX = 16_384
 
@@ -79,6 +90,7 @@ export class Intake {
   readonly #prefix: Uint8Array
   readonly #piles: Record<TransactionTopic, Pile> = { transactions: emptyPile(), reports: emptyPile() }
   #reportListener: ((report: SignedTransaction) => void) | undefined
+  readonly #names = new Map<string, SignerNames>()
   #asked: Asked[] = []
   #askedCount = 0
   #asking = false
@@ -176,7 +188,8 @@ export class Intake {
       // A commit may have come in between.
       if (i > 0 && i % FRESH_EVERY === 0) surroundings = this.#deps.surroundings()
       const signer = signers[i]
-      codes[place] = signer === undefined ? 'TX_SIGNATURE' : this.#admit({ transaction, signer }, surroundings)
+      codes[place] =
+        signer === undefined ? 'TX_SIGNATURE' : this.#admit(this.#identified(transaction, signer), surroundings)
       yield
     }
   }
@@ -218,10 +231,22 @@ export class Intake {
     this.#asking = false
   }
 
-  #admit(signed: SignedTransaction, surroundings: Surroundings): Code {
+  /** The transaction with its identity; the names of those who sign much are kept. */
+  #identified(transaction: Transaction, signer: Uint8Array): SignedTransaction & { readonly identity: Identity } {
+    const key = toHex(signer)
+    let names = this.#names.get(key)
+    if (names === undefined) {
+      names = namesOf(signer)
+      if (this.#names.size >= NAMES_MAX) this.#names.delete(this.#names.keys().next().value as string)
+      this.#names.set(key, names)
+    }
+    return { transaction, signer: names.key, identity: identityOf(transaction, names) }
+  }
+
+  #admit(signed: SignedTransaction & { readonly identity: Identity }, surroundings: Surroundings): Code {
     const refusal = checkTransaction(signed, surroundings)
     if (refusal !== null) return refusal
-    const code = this.#deps.pool.add(signed.transaction, toHex(signed.signer))
+    const code = this.#deps.pool.add(signed.transaction, signed.identity.signer.keyHex, signed)
     if (code !== 'OK') return code
     this.#deps.arrived()
     if (topicOf(signed.transaction) === 'reports') this.#reportListener?.(signed)

@@ -1,11 +1,13 @@
 /**
  * The door of a node: who may be connected, and as what, in the present era (ledger.md §6, agreement.md §5.5).
  * Invariants: members of the present set speak to members of it; who has left keeps its links for a moment, to learn that it has, and then has
- * none; a key that is named in an open proposal may fetch committed blocks, so that its holder is up to date when it becomes a member.
+ * none but to ask how the eras ended; a key that is named in an open proposal may fetch committed blocks, so that its holder is up to date when it
+ * becomes a member.
  */
 import { toHex } from '../../protocol/bytes.ts'
-import { readOpen, readProposal } from '../../protocol/kinds/governance/record.ts'
+import { readEra, readOpen, readPastEra, readProposal } from '../../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
+import { LIMITS } from '../../protocol/limits.ts'
 import type { MemberSet, PublicKeyHex } from '../../protocol/members.ts'
 import type { PeerRole } from '../network/network.ts'
 import { peerRoleOf } from './roles.ts'
@@ -22,6 +24,14 @@ function namedKeys(state: StateReader, { members }: MemberSet): Set<PublicKeyHex
   return named
 }
 
+/** Keys of members of the eras that are over, as far as the state keeps those. `era`: the present one. */
+function formerKeys(state: StateReader, era: number): Set<PublicKeyHex> {
+  const keys = new Set<PublicKeyHex>()
+  for (let past = Math.max(0, era - LIMITS.evidenceErasMax); past < era; past++)
+    for (const { publicKey } of readPastEra(state, past)?.memberSet.members ?? []) keys.add(toHex(publicKey))
+  return keys
+}
+
 /** Answers who may come in. */
 export class Door {
   readonly #own: PublicKeyHex
@@ -31,6 +41,7 @@ export class Door {
   #members: ReadonlyMap<PublicKeyHex, number> = new Map()
   #leaving: ReadonlySet<PublicKeyHex> = new Set()
   #named: ReadonlySet<PublicKeyHex> = new Set()
+  #former: ReadonlySet<PublicKeyHex> = new Set()
 
   constructor(own: PublicKeyHex, state: StateReader, configured: readonly PublicKeyHex[]) {
     this.#own = own
@@ -42,6 +53,7 @@ export class Door {
   entered(memberSet: MemberSet, members: ReadonlyMap<PublicKeyHex, number>, before: Iterable<PublicKeyHex>): void {
     this.#members = members
     this.#leaving = new Set([...before].filter((key) => !members.has(key)))
+    this.#former = formerKeys(this.#state, readEra(this.#state).era)
     this.look(memberSet)
   }
 
@@ -62,6 +74,7 @@ export class Door {
   roleOf(key: PublicKeyHex): PeerRole | null {
     if (!this.#members.has(this.#own)) return this.#members.has(key) || this.#configured.has(key) ? 'sync' : null
     if (this.#leaving.has(key)) return 'member'
-    return peerRoleOf(key, this.#members, this.#state) ?? (this.#named.has(key) ? 'sync' : null)
+    const role = peerRoleOf(key, this.#members, this.#state) ?? (this.#named.has(key) ? 'sync' : null)
+    return role ?? (this.#former.has(key) ? 'former' : null)
   }
 }

@@ -59,7 +59,8 @@ export function serveDevices({ chainId, network, executor, intake, clock, onComm
   serve(QUESTIONS.state, (peer, data) => questions.state(peer, data), asking)
   serve(QUESTIONS.receipt, (peer, data) => questions.receipt(peer, data), asking)
   network.serve(QUESTIONS.eras, async (_peer, data) => questions.eras(data), {
-    roles: ['device'],
+    // Whoever was a member may ask how it ended.
+    roles: ['device', 'former'],
     timeoutMs: LIGHT_LIMITS.answerTimeoutMs,
     ...asking,
   })

@@ -11,7 +11,7 @@ import type { Code } from '../../protocol/verdict.ts'
  * What a connected peer may do: members speak everything, devices make requests and subscribe to pushes. `sync`: between members and a node that
  * is none (yet), which is served committed blocks and nothing else; each side has the other in this role.
  */
-export type PeerRole = 'member' | 'device' | 'sync'
+export type PeerRole = 'member' | 'device' | 'sync' | 'former'
 /** Who may be connected; asked at every connection and by `enforceRoles`. null: nobody we know. Synchronous and cheap. */
 export type RoleOf = (peer: PublicKeyHex) => PeerRole | null
 

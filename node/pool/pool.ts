@@ -13,6 +13,8 @@
  * every collection is bounded; `stats` equals what is held. `countMax` and `bytesMax` are to be what blocks can take within the
  * inclusion timeout: a pool refuses what would not fit in time.
  */
+import { fromHex } from '../../protocol/bytes.ts'
+import type { SignedTransaction } from '../../protocol/execution.ts'
 import { LIMITS } from '../../protocol/limits.ts'
 import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { Transaction } from '../../protocol/transaction.ts'
@@ -46,9 +48,15 @@ export type PoolEntry = {
   /** Id in lower-case hexadecimal. */
   readonly id: string
   readonly signer: PublicKeyHex
+  /** Transaction and signer as they were checked; what executing them asks for again is computed once. */
+  readonly signed: SignedTransaction | undefined
   /** When it came in, ms of the pool's clock; never falls from one entry to the next. */
   readonly arrivedAt: number
 }
+
+/** What was checked when `entry` came in. */
+export const signedOf = ({ transaction, signer, signed }: PoolEntry): SignedTransaction =>
+  signed ?? { transaction, signer: fromHex(signer) }
 
 /** Counts for metrics and `status`. */
 export type PoolStats = {
@@ -68,7 +76,8 @@ export type PoolObserver = {
   dropped(entry: PoolEntry, code: Code): void
 }
 
-type Held = PoolEntry & { readonly span: Span; readonly round: Round; readonly nonce: string; gone: boolean }
+type Arrival = PoolEntry & { readonly nonce: string }
+type Held = Arrival & { readonly span: Span; readonly round: Round; gone: boolean }
 /** What one signer holds; `spanRounds` counts its arrivals in the newest span. */
 type Signer = { count: number; bytes: number; readonly nonces: Set<string>; span: Span | undefined; spanRounds: number }
 /** A round: the transactions whose signers had `round` earlier ones in the span, in order of arrival. */
@@ -114,7 +123,7 @@ export class Pool {
    * Takes in `transaction`, whose signature recovered to `signer` and which the state machine would accept now. `OK`, or the pool is
    * unchanged and the code says why: TX_EXPIRED, TX_VALIDITY_TOO_LONG, POOL_DUPLICATE, POOL_FULL, POOL_SIGNER_QUOTA.
    */
-  add(transaction: Transaction, signer: PublicKeyHex): Code {
+  add(transaction: Transaction, signer: PublicKeyHex, signed?: SignedTransaction): Code {
     const { validUntil } = transaction
     const size = transaction.bytes.length
     if (validUntil < this.#blockTime) return 'TX_EXPIRED'
@@ -130,7 +139,7 @@ export class Pool {
     if (countFree < 1 || bytesFree < size) return 'POOL_FULL'
     if (known !== undefined && (known.count + 1 > countFree || known.bytes + size > bytesFree))
       return 'POOL_SIGNER_QUOTA'
-    this.#insert(transaction, id, signer, known, nonce)
+    this.#insert({ transaction, id, signer, signed, nonce }, known)
     return 'OK'
   }
 
@@ -243,7 +252,8 @@ export class Pool {
     }
   }
 
-  #insert(transaction: Transaction, id: string, signer: PublicKeyHex, known: Signer | undefined, nonce: string): void {
+  #insert(arrival: Omit<Arrival, 'arrivedAt'>, known: Signer | undefined): void {
+    const { transaction, id, signer, signed, nonce } = arrival
     // A clock that is set back must not break the order of arrivals.
     const arrivedAt = Math.max(this.#lastArrival, this.#now())
     this.#lastArrival = arrivedAt
@@ -264,7 +274,7 @@ export class Pool {
       round = { entries: [], live: 0 }
       span.rounds.push(round)
     }
-    const entry: Held = { transaction, id, signer, arrivedAt, span, round, nonce, gone: false }
+    const entry: Held = { transaction, id, signer, signed, arrivedAt, span, round, nonce, gone: false }
     round.entries.push(entry)
     if (round.live++ === 0) span.liveRounds++
     span.live++

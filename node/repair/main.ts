@@ -11,6 +11,7 @@ import { installNativePrimitives } from '../crypto/native.ts'
 import { syncDirectory } from '../directory.ts'
 import { isAlthingError } from '../errors.ts'
 import { readBody } from '../executor/bodyContents.ts'
+import { certificateProblems } from '../executor/eraLinks.ts'
 import { stateRootOf } from '../executor/opening.ts'
 import { openLedger } from '../store/ledgerStore.ts'
 import { openLevel, salvageLevel } from '../store/level.ts'
@@ -80,7 +81,7 @@ async function inspect(location: string, genesis: Genesis): Promise<number | str
       const ledger = openLedger(store, { chainId: chainIdOf(genesis) })
       const transactionIdsOf = (body: Uint8Array): readonly Uint8Array[] => readBody(body).transactionIds
       const [problem] = await ledger.check({ transactionIdsOf, stateRootOf, problemsMax: 1 })
-      return problem ?? ledger.committedHeight
+      return problem ?? certificateProblems(ledger, genesis)[0] ?? ledger.committedHeight
     })
   } catch (error) {
     return damageOf(error)

@@ -92,6 +92,7 @@ export const reportOf = ({ device, observedAt, findings, features, model }: Repo
   events: findings.map(eventOf),
   features: encodeFeatures(features),
   model,
+  scores: [],
 })
 
 /** The payload of `report` for a transaction. */

@@ -2,6 +2,7 @@
  * Health checks: each by name, with what it found. `alive` failing: restart the process; `ready` failing: send no requests here.
  */
 import type { HealthCheck } from '../api/dependencies.ts'
+import { removalSentence } from '../removal.ts'
 import { freeBytesOf, type Observed } from './observed.ts'
 import { span } from './standstill.ts'
 import type { Violation } from './timing.ts'
@@ -16,6 +17,7 @@ export async function healthOf(
 ): Promise<readonly HealthCheck[]> {
   const { node, roster } = observed
   const { state } = node.driver
+  const { removal } = node
   const { era } = state
   const height = node.executor.head.height
   const linked = roster.entries.filter((entry) => entry.linked).length
@@ -45,10 +47,12 @@ export async function healthOf(
     check(
       'membership',
       'ready',
-      node.me >= 0,
-      node.me >= 0
-        ? `member in era ${era.era}`
-        : 'this node is no member: it follows, signs nothing and takes no writes',
+      node.me >= 0 && removal === undefined,
+      removal !== undefined
+        ? removalSentence(removal)
+        : node.me >= 0
+          ? `member in era ${era.era}`
+          : 'this node is no member: it follows, signs nothing and takes no writes',
     ),
     check('members', 'never', linked === era.n, `${linked} of ${era.n} linked`),
     check('delays', 'never', violation?.until !== null, delaysDetail(slowest, era.deltaMs, violation)),

@@ -17,6 +17,15 @@ import {
 } from '../../protocol/kinds/governance/record.ts'
 import type { StateReader } from '../../protocol/kinds/kind.ts'
 import { kvStateKey } from '../../protocol/kinds/kv/kv.ts'
+import {
+  type Activation,
+  activeModule,
+  decodeModule,
+  MODULE_PREFIX,
+  readActive,
+  readModuleCode,
+  readModuleVote,
+} from '../../protocol/kinds/module/record.ts'
 import { CATEGORY_NAMES, type CategoryName } from '../../protocol/kinds/report/categories.ts'
 import { readAllEvents, readReports } from '../../protocol/kinds/report/record.ts'
 import { deviceReport } from '../../protocol/kinds/report/report.ts'
@@ -37,6 +46,7 @@ import type {
   KnownTransaction,
   OpenProposal,
   PrunedTransaction,
+  PublishedModule,
 } from '../api/dependencies.ts'
 import { decodeBody } from '../executor/body.ts'
 import type { Executor } from '../executor/executor.ts'
@@ -60,6 +70,9 @@ export type LedgerQueries = Pick<
   | 'proposals'
   | 'offences'
   | 'proposal'
+  | 'modules'
+  | 'module'
+  | 'moduleCode'
   | 'device'
   | 'devices'
   | 'deviceEvents'
@@ -111,6 +124,7 @@ export function ledgerQueries(
 
   return {
     ...devices,
+    ...moduleQueries(executor, state),
     async era() {
       const { members, quorum, memberSetHash, ...present } = executor.era
       const keys = [...members.keys()]
@@ -210,6 +224,40 @@ export function ledgerQueries(
     async stateProof(stateKey) {
       const proof = await reads.proveState(stateKey)
       return proof === undefined ? undefined : renderProof(proof)
+    },
+  }
+}
+
+function moduleQueries(
+  executor: Executor,
+  state: StateReader,
+): Pick<LedgerQueries, 'modules' | 'module' | 'moduleCode'> {
+  const published = (hash: string, value: Uint8Array): PublishedModule => {
+    const module = decodeModule(value)
+    const { quorum, members } = executor.era
+    const nextHeight = executor.head.height + 1
+    const running = activeModule(state, module.kind, nextHeight)
+    const { next } = readActive(state, module.kind)
+    const isThis = (one: Activation | null): one is Activation => one !== null && toHex(one.hash) === hash
+    const votes = [...members.keys()].flatMap((member) => {
+      const vote = readModuleVote(state, module.kind, member)
+      return vote !== undefined && toHex(vote.hash) === hash ? [{ member, height: vote.height }] : []
+    })
+    const from = isThis(running) ? running.height : isThis(next) ? next.height : null
+    return { hash, module, active: isThis(running), activeFrom: from, votes, needed: quorum }
+  }
+  return {
+    async modules({ after, limit }) {
+      const from = after === undefined ? undefined : MODULE_PREFIX + after
+      const page = await executor.reads.states(MODULE_PREFIX, limit, from)
+      return page.items.map(({ key, entry }) => published(key.slice(MODULE_PREFIX.length), entry.value))
+    },
+    async module(hash) {
+      const value = state.get(MODULE_PREFIX + hash)
+      return value === undefined ? undefined : published(hash, value)
+    },
+    async moduleCode(hash) {
+      return readModuleCode(state, hash)
     },
   }
 }

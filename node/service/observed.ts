@@ -85,7 +85,7 @@ export function observe(
       const slow = slowestMs()
       const { last } = timing
       const assured = highest === null ? null : { height: highest.height, signed: highest.signatures.size }
-      if (last?.until === null) found.push(violationSentence(last, era.deltaMs, assured, node.genesis.memberSet))
+      if (last?.until === null) found.push(violationSentence(last, era.deltaMs, assured, node.memberSet))
       else if (slow !== null && slow > SLOW_SHARE * era.deltaMs)
         found.push(`Messages take ${Math.round(slow)} ms, more than half of Δ = ${era.deltaMs} ms.`)
       const away = roster.entries.filter(({ linked }) => !linked)

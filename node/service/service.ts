@@ -26,6 +26,8 @@ import { trustPointsFrom } from './trustQueries.ts'
 
 /** Refused transactions remembered after they have left the pool: bytes of all together. */
 const REFUSED_BYTES_MAX = 8 * 1024 * 1024
+/** Offences that a status counts; the list of them has pages. */
+const OFFENCES_MAX = 1000
 /** Blocks whose events the feed has again after a start. */
 const FEED_BLOCKS = 256
 
@@ -164,6 +166,7 @@ export class NodeService {
 
   #make(): ApiDependencies {
     const node = this.#node
+    const look = (): Observed => this.#look()
     const { clock, signingKeys, disk } = this.#options
     const queries = ledgerQueries(node.genesis, {
       executor: node.executor,
@@ -179,7 +182,11 @@ export class NodeService {
       signingKey: (name) => signingKeys.get(name),
       submit: async (list) => submissions(list, await node.intake.submit(list)),
       waitFor: (id, timeoutMs) => this.#waitFor(id, timeoutMs),
-      status: async () => statusOf(this.#look()),
+      async status() {
+        const offences = await queries.offences({ member: undefined, after: undefined, limit: OFFENCES_MAX })
+        const members = new Set(offences.map(({ name, member }) => name ?? member))
+        return statusOf(look(), { count: offences.length, members: [...members] })
+      },
       backup: () => node.backup(),
       recentLog: () => this.#options.recentLog(),
       metrics: () => this.metrics.render(),

@@ -5,25 +5,30 @@ import { toHex } from '../../protocol/bytes.ts'
 import { assuranceSentence } from '../../protocol/light.ts'
 import { leaderOf } from '../../protocol/members.ts'
 import type { JsonObject } from '../api/dependencies.ts'
+import { removalSentence } from '../removal.ts'
 import { round } from './figures.ts'
 import type { Observed } from './observed.ts'
 import { standstillOf } from './standstill.ts'
 
+/** What the chain has recorded against members: how often, and whom, by name or key. */
+export type Recorded = { readonly count: number; readonly members: readonly string[] }
+
 /** The status of a node. Times ms since 1970-01-01T00:00Z, spans ms. */
-export function statusOf(observed: Observed): JsonObject {
+export function statusOf(observed: Observed, recorded: Recorded): JsonObject {
   const { node, roster, figures, nowMs, monotonicMs } = observed
   const { state } = node.driver
   const { era, view, phase, highest } = state
   const { memberSet } = node
   const { network } = node.genesis
   const { head } = node.executor
+  const { removal } = node
   const delays = node.driver.figures.delays
   const names = memberSet.members.map(({ name }) => name)
   const leader = leaderOf(view, era.n)
   const slowestMs = observed.slowestMs()
   // A node that is no member misses nobody's vote.
   const standstill =
-    node.me < 0
+    node.me < 0 || removal !== undefined
       ? null
       : standstillOf({
           state,
@@ -48,7 +53,8 @@ export function statusOf(observed: Observed): JsonObject {
     ledger: node.growth,
     era: era.era,
     view,
-    phase: node.me < 0 ? 'following' : phase,
+    phase: removal !== undefined ? 'removed' : node.me < 0 ? 'following' : phase,
+    removed: removal ?? null,
     leader: {
       name: names[leader],
       publicKey: toHex(memberSet.members[leader]?.publicKey ?? new Uint8Array()),
@@ -82,6 +88,15 @@ export function statusOf(observed: Observed): JsonObject {
     latency: figures.latency(),
     devices: { connected: node.network.peers().filter(({ role }) => role === 'device').length },
     evidence: node.evidence.length,
-    warnings: observed.warnings(),
+    offences: { recorded: recorded.count, members: [...recorded.members] },
+    warnings: [
+      ...(removal === undefined ? [] : [removalSentence(removal)]),
+      ...observed.warnings(),
+      ...(recorded.count === 0 ? [] : [offencesSentence(recorded)]),
+    ],
   }
 }
+
+const offencesSentence = ({ count, members }: Recorded): string =>
+  `The chain has recorded evidence against ${members.join(', ')} (${count} ${count === 1 ? 'offence' : 'offences'}): \`althing member evidence\` ` +
+  'shows it; what follows is decided by the members.'

@@ -2,8 +2,6 @@
  * What keeps a ledger from growing without end, and lets others begin without all of it: pruning, snapshots, joining. One for each member.
  * Invariants: it reads the ledger and drops what the configuration allows; it never touches the signing record.
  */
-import type { SealedHeader } from '../../protocol/block.ts'
-import type { MemberSet } from '../../protocol/members.ts'
 import type { Clock } from '../clock.ts'
 import { readBody } from '../executor/bodyContents.ts'
 import type { Executor } from '../executor/executor.ts'
@@ -27,16 +25,17 @@ export type GrowthOptions = {
 }
 
 /** What is used of the node. */
-export type GrowthDependencies = Pick<JoinerDependencies, 'openStaging' | 'settle' | 'signers' | 'hasRoom'> &
+export type GrowthDependencies = Pick<
+  JoinerDependencies,
+  'genesis' | 'sources' | 'openStaging' | 'settle' | 'signers' | 'hasRoom'
+> &
   Pick<LibraryDependencies, 'disk'> & {
     readonly pace: Pace
     readonly ledger: LedgerStore
     readonly executor: Executor
-    readonly network: Pick<Network, 'serve' | 'request' | 'linkedPeers' | 'penalize'>
+    readonly network: Pick<Network, 'serve' | 'request' | 'penalize'>
     readonly clock: Clock
     readonly chainId: Uint8Array
-    readonly memberSet: MemberSet
-    readonly memberSetOf: (sealed: SealedHeader) => MemberSet | undefined
     readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
     fatal(error: unknown): void
   }
@@ -73,7 +72,11 @@ export class Growth {
 
   /** Opens the snapshots and answers questions about them; `committed` begins the rest. */
   static async open(options: GrowthOptions, deps: GrowthDependencies): Promise<Growth> {
-    const library = await SnapshotLibrary.open(options.snapshotsDirectory, options.snapshotBlocks, deps)
+    const eraLinks = (era: number) => deps.executor.reads.eraLinks(0, era)
+    const library = await SnapshotLibrary.open(options.snapshotsDirectory, options.snapshotBlocks, {
+      ...deps,
+      eraLinks,
+    })
     return new Growth(options, deps, library)
   }
 

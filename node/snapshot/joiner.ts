@@ -7,8 +7,9 @@
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import { type Codec, decodeAs, encodeAs } from '../../protocol/codec.ts'
+import type { Genesis } from '../../protocol/genesis.ts'
 import { frontierRoot } from '../../protocol/history.ts'
-import type { MemberSet, PublicKeyHex } from '../../protocol/members.ts'
+import type { PublicKeyHex } from '../../protocol/members.ts'
 import type { Transaction } from '../../protocol/transaction.ts'
 import type { Clock } from '../clock.ts'
 import { isAlthingError } from '../errors.ts'
@@ -17,7 +18,7 @@ import type { Pace } from '../steps.ts'
 import { replaySince } from '../store/replayWindow.ts'
 import type { KeyValueStore } from '../store/store.ts'
 import { blocksAnswer, blocksQuestion, EXCHANGE_LIMITS, headersAnswer, headersQuestion } from '../sync/serve.ts'
-import { SNAPSHOT_LIMITS, type VerifiedManifest, verifyChunk, verifyManifest } from './manifest.ts'
+import { memberSetIn, SNAPSHOT_LIMITS, type VerifiedManifest, verifyChunk, verifyManifest } from './manifest.ts'
 import { chunkQuestion, type Holding, isMissing, ledgerAnswer, ledgerQuestion, snapshotQuestion } from './serve.ts'
 import { Staging } from './staging.ts'
 import { wholeBlock } from './wholeBlock.ts'
@@ -25,11 +26,11 @@ import { wholeBlock } from './wholeBlock.ts'
 /** What a joiner works with. */
 export type JoinerDependencies = {
   readonly chainId: Uint8Array
-  /** The set of the genesis, for the ledger that begins. */
-  readonly memberSet: MemberSet
-  /** The members that decided about a block; undefined where they are not known. */
-  readonly memberSetOf: (sealed: SealedHeader) => MemberSet | undefined
-  readonly network: Pick<Network, 'request' | 'linkedPeers' | 'penalize'>
+  /** What the eras are followed from. */
+  readonly genesis: Pick<Genesis, 'memberSet'>
+  readonly network: Pick<Network, 'request' | 'penalize'>
+  /** Whoever may hold a snapshot and answers this node. */
+  readonly sources: () => readonly PublicKeyHex[]
   readonly clock: Pick<Clock, 'after' | 'monotonic'>
   readonly pace: Pick<Pace, 'breathe'>
   /** Height of this member's own ledger. */
@@ -146,14 +147,13 @@ export class Joiner {
   }
 
   #open(store: KeyValueStore, snapshot: VerifiedManifest, data: Uint8Array): Promise<Staging> {
-    const { chainId, memberSet } = this.#deps
-    return Staging.open(store, snapshot, data, chainId, memberSet)
+    return Staging.open(store, snapshot, data, this.#deps.chainId)
   }
 
   #verify(data: Uint8Array, heights: ReadonlySet<number>): VerifiedManifest | undefined {
-    const { chainId, memberSetOf } = this.#deps
+    const { chainId, genesis } = this.#deps
     for (const height of heights) {
-      const verified = verifyManifest(data, height, chainId, memberSetOf)
+      const verified = verifyManifest(data, height, chainId, genesis)
       if (verified !== undefined) return verified
     }
     return undefined
@@ -269,7 +269,7 @@ export class Joiner {
 
   async #takeBlocks(snapshot: VerifiedManifest, staging: Staging): Promise<boolean> {
     const { manifest, sealed } = snapshot
-    const { signers, chainId, memberSetOf } = this.#deps
+    const { signers, chainId } = this.#deps
     const { height } = sealed.header
     for (;;) {
       const next = Math.max(manifest.firstHeight, staging.wholeHeight + 1)
@@ -283,7 +283,8 @@ export class Joiner {
           const header = staging.header(next + i) as SealedHeader
           // The certificate of the snapshot's own block stands in the manifest.
           const certificate = next + i === height ? manifest.certificate : sent.certificate
-          const block = await wholeBlock({ ...sent, certificate }, header, { signers, chainId, memberSetOf })
+          const memberSet = memberSetIn(snapshot, header)
+          const block = await wholeBlock({ ...sent, certificate }, header, { signers, chainId, memberSet })
           if (block === undefined) return undefined
           await this.#room()
           await staging.putBlock(block)
@@ -319,9 +320,9 @@ export class Joiner {
     return undefined
   }
 
-  /** What the linked members say they hold, in an order that changes. */
+  /** What those who answer say they hold, in an order that changes. */
   async #holdings(): Promise<Map<PublicKeyHex, Holding>> {
-    const peers = this.#deps.network.linkedPeers().filter((peer) => !this.#liars.has(peer))
+    const peers = this.#deps.sources().filter((peer) => !this.#liars.has(peer))
     const answers = await Promise.all(
       peers.map(async (peer) => {
         const data = await this.#ask(peer, 'ledger', encodeAs(ledgerQuestion, {}))

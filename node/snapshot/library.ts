@@ -11,6 +11,7 @@ import { concat, equalBytes, toHex } from '../../protocol/bytes.ts'
 import { decodeAs, encodeAs } from '../../protocol/codec.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import { frontierAt } from '../../protocol/history.ts'
+import type { EraLink } from '../../protocol/light.ts'
 import { valueHashOf } from '../../protocol/state/entry.ts'
 import { rootOfSubtrees, type StateSubtree, subtreeOf } from '../../protocol/state/subtrees.ts'
 import type { Clock } from '../clock.ts'
@@ -32,6 +33,8 @@ import {
 /** What a library works with. */
 export type LibraryDependencies = {
   readonly ledger: LedgerStore
+  /** How the eras below this one ended; undefined if they are too many. */
+  readonly eraLinks: (era: number) => readonly EraLink[] | undefined
   readonly clock: Pick<Clock, 'after' | 'monotonic'>
   readonly disk: Pick<Disk, 'openStore' | 'createDirectory' | 'syncDirectory' | 'exists' | 'rename' | 'remove'>
   /** Whether enough of the disk is free to write to it. */
@@ -224,10 +227,25 @@ export class SnapshotLibrary {
     const sealed = ledger.header(height)
     const certificate = ledger.certificate(height)
     if (this.#stopped || sealed === undefined || certificate === undefined) return undefined
+    const { era, nextMemberSetHash } = sealed.header
+    const eras = this.#deps.eraLinks(nextMemberSetHash === null ? era : era + 1)
+    if (eras === undefined || eras.length > SNAPSHOT_LIMITS.erasMax) {
+      log.warn({ height, era }, 'no snapshot was made: the chain has more eras than one leads through')
+      return undefined
+    }
     if (!equalBytes(rootOfSubtrees(parts), sealed.header.stateRoot))
       throw new Error(`the state of height ${height} does not have the root ${toHex(sealed.header.stateRoot)}`)
     const { peaks } = frontierAt(firstHeight, (level, index) => ledger.historyNode(level, index))
-    return { header: sealed.bytes, certificate, entries, depth, subtrees: packSubtrees(parts), firstHeight, peaks }
+    return {
+      header: sealed.bytes,
+      certificate,
+      eras,
+      entries,
+      depth,
+      subtrees: packSubtrees(parts),
+      firstHeight,
+      peaks,
+    }
   }
 
   async #hold(place: number): Promise<void> {

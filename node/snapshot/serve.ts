@@ -1,6 +1,6 @@
 /**
  * What a member tells and gives to one that joins: what it holds, manifests, chunks. Stage: BKVS → a member that joins.
- * Invariant: only members ask, and each question costs a bounded read.
+ * Invariant: only members and those who are to become some ask, and each question costs a bounded read.
  */
 import { decodeAs, encodeAs, integer, list, record, type TypeOf } from '../../protocol/codec.ts'
 import type { LedgerReads } from '../executor/reads.ts'
@@ -30,7 +30,14 @@ export function serveSnapshots(
   reads: Pick<LedgerReads, 'held'>,
   height: () => number,
 ): void {
-  const members = { roles: ['member' as const], concurrencyMax: 4, ratePerSecond: 100, burst: 200, bytesMax: 64 }
+  // Whoever is to become a member joins beforehand.
+  const members = {
+    roles: ['member' as const, 'sync' as const],
+    concurrencyMax: 4,
+    ratePerSecond: 100,
+    burst: 200,
+    bytesMax: 64,
+  }
   network.serve(
     'ledger',
     async (_peer, data) => {

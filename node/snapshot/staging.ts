@@ -7,7 +7,8 @@ import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
 import { encodeAs } from '../../protocol/codec.ts'
 import { appendBlock, type Frontier, frontierAt, frontierNodes } from '../../protocol/history.ts'
-import { type MemberSet, memberSetCodec } from '../../protocol/members.ts'
+import type { TrustedEra } from '../../protocol/light.ts'
+import { memberSetCodec } from '../../protocol/members.ts'
 import { treeRoots } from '../../protocol/merkle.ts'
 import {
   BUCKETS,
@@ -15,6 +16,7 @@ import {
   chunkKey,
   decodeHeight,
   encodeHeight,
+  eraKey,
   hashKey,
   heightKey,
   historyKey,
@@ -50,14 +52,22 @@ export class Staging {
     snapshot: VerifiedManifest,
     data: Uint8Array,
     chainId: Uint8Array,
-    memberSet: MemberSet,
   ): Promise<Staging> {
     if (Staging.manifestIn(store) === undefined) {
+      const { eras, manifest } = snapshot
       const operations = genesisOperations(chainId, {
         stateChanges: [],
         leafChanges: [],
         historyNodes: [],
-        memberSets: [encodeAs(memberSetCodec, memberSet)],
+        memberSets: eras.map(({ memberSet }) => encodeAs(memberSetCodec, memberSet)),
+      })
+      manifest.eras.forEach(({ header, certificate }, era) => {
+        const { height } = eras[era + 1] as TrustedEra
+        operations.push(
+          { key: heightKey('headers', height), value: header },
+          { key: heightKey('certificates', height), value: certificate },
+          { key: eraKey(era), value: encodeHeight(height) },
+        )
       })
       operations.push({ key: textKey('meta', META.joining), value: data })
       await store.batch(operations, { sync: true })
@@ -123,6 +133,7 @@ export class Staging {
     const operations = blockOperations({
       ...block,
       header,
+      committedBy: this.#snapshot.sealed.header.height,
       treeRoots: treeRoots(block.transactionIds),
       historyNodes: nodes,
       stateChanges: [],

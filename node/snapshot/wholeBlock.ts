@@ -3,13 +3,13 @@
  * Stage: ledger of the others → ledger. Invariant: body and certificate are those of exactly this header, or nothing is made of them.
  */
 import type { SealedHeader } from '../../protocol/block.ts'
-import { equalBytes, toHex } from '../../protocol/bytes.ts'
+import { equalBytes } from '../../protocol/bytes.ts'
 import { certificateCodec } from '../../protocol/certificate.ts'
 import { decodeAs } from '../../protocol/codec.ts'
+import { identityOf, namesOf } from '../../protocol/execution.ts'
 import { verifyHeader } from '../../protocol/light.ts'
 import type { MemberSet } from '../../protocol/members.ts'
 import { treesRoot } from '../../protocol/merkle.ts'
-import { addressOf } from '../../protocol/signature.ts'
 import { decodeTransaction, type Transaction } from '../../protocol/transaction.ts'
 import { decodeBody } from '../executor/body.ts'
 import { deviceEventsOf } from '../executor/speculation.ts'
@@ -24,11 +24,12 @@ export async function wholeBlock(
   {
     signers,
     chainId,
-    memberSetOf,
+    memberSet,
   }: {
     signers: (transactions: readonly Transaction[]) => Promise<(Uint8Array | undefined)[]>
     chainId: Uint8Array
-    memberSetOf: (sealed: SealedHeader) => MemberSet | undefined
+    /** Of the block's era. */
+    memberSet: MemberSet | undefined
   },
 ): Promise<WholeBlock | undefined> {
   if (!equalBytes(headerBytes, header.bytes)) return undefined
@@ -39,15 +40,14 @@ export async function wholeBlock(
   const { treesRoot: root, transactionCount } = header.header
   if (transactionIds.length !== transactionCount || !equalBytes(treesRoot(transactionIds), root)) return undefined
   if (certificate !== null) {
-    const memberSet = memberSetOf(header)
     if (memberSet === undefined) return undefined
     if (!verifyHeader(header, decodeAs(certificateCodec, certificate), memberSet, chainId).ok) return undefined
   }
   const found = await signers(transactions)
-  const nonces = transactions.map(({ nonce, validUntil }, i) => {
+  const nonces = transactions.map((transaction, i) => {
     const signer = found[i]
     if (signer === undefined) throw new RangeError('a committed transaction that is signed by nobody')
-    return { address: toHex(addressOf(signer)), nonce, validUntil }
+    return identityOf(transaction, namesOf(signer)).use
   })
   return {
     body,

@@ -8,7 +8,7 @@ import { concat } from '../../protocol/bytes.ts'
 /** Version of the layout below. A store of another version is refused (STORE_WRONG_FORMAT). */
 export const STORE_FORMAT_VERSION = 1
 
-/** Bucket → number. The comment of each: key → value. `height` is 8 bytes. Next free number: 16. */
+/** Bucket → number. The comment of each: key → value. `height` is 8 bytes. Next free number: 17. */
 export const BUCKETS = {
   /** height → encoding of the header */
   headers: 1,
@@ -40,6 +40,8 @@ export const BUCKETS = {
   transactionIds: 14,
   /** number of a chunk (4 bytes) → nothing: chunks of a snapshot that are in; only in a ledger that is being joined (node/snapshot) */
   chunks: 15,
+  /** era (8 bytes) → height of its last block; of eras that ended up to the snapshot with which the ledger began, whose headers it lacks otherwise */
+  eraEnds: 16,
 } as const
 /** Name of a key space. */
 export type Bucket = keyof typeof BUCKETS
@@ -56,6 +58,11 @@ export const META = {
   prunedBelow: 'prunedBelow',
   /** height (8 bytes) of the lowest block held, where the ledger began with a snapshot; absent where it is 1. */
   firstHeight: 'firstHeight',
+  /**
+   * height (8 bytes) of the block whose certificate commits the last block that was written without one of its own: above `committedHeight`, the
+   * node ended in between, and the others have it.
+   */
+  committedBy: 'committedBy',
   /** Empty: the indexes are being written anew (rebuild.ts); until that is done this is no ledger. */
   rebuilding: 'rebuilding',
   /** Manifest of the snapshot that is being fetched; only in a ledger that is being joined. */
@@ -96,6 +103,14 @@ export function heightKey(
   const key = new Uint8Array(9)
   key[0] = BUCKETS[bucket]
   writeHeight(key, 1, height)
+  return key
+}
+
+/** Key of the end of `era`. */
+export function eraKey(era: number): Uint8Array {
+  const key = new Uint8Array(9)
+  key[0] = BUCKETS.eraEnds
+  writeHeight(key, 1, era)
   return key
 }
 

@@ -44,6 +44,15 @@ export type CheckRules = {
 /** Buckets whose keys are heights. */
 const BY_HEIGHT = ['headers', 'bodies', 'certificates', 'treeRoots', 'replayRecords', 'transactionIds'] as const
 
+/**
+ * Height of the block whose certificate commits the block at `committedHeight`, which was written as its ancestor; undefined where none is awaited.
+ */
+export function awaitedHeight(store: Pick<KeyValueStore, 'getSync'>, committedHeight: number): number | undefined {
+  const value = store.getSync(textKey('meta', META.committedBy))
+  const height = value?.length === 8 ? decodeHeight(value) : 0
+  return height > committedHeight ? height : undefined
+}
+
 /** Ends the walk when the list is full. */
 class Enough extends Error {}
 
@@ -125,7 +134,7 @@ class Check {
       const indexed = this.#store.getSync(hashKey('heightByHash', hash))
       if (indexed === undefined || decodeHeight(indexed) !== height)
         this.#report(`height ${height}: the index of block hashes does not lead here`)
-      if (height === this.#committedHeight && this.#store.getSync(heightKey('certificates', height)) === undefined)
+      if (height === this.#committedHeight && !this.#isCertified(height))
         this.#report(`height ${height}: the last block has no commit certificate`)
       parent = hash
       history = history && this.#append(history, height, hash)
@@ -135,6 +144,12 @@ class Check {
       for await (const [key] of this.#store.iterate(range))
         this.#report(`${bucket}: height ${decodeHeight(key, 1)} is above the committed height ${this.#committedHeight}`)
     }
+  }
+
+  /** Ancestors are written before the block that commits them: a node that ended in between has the certificate to come. */
+  #isCertified(height: number): boolean {
+    const certificate = this.#store.getSync(heightKey('certificates', height))
+    return certificate !== undefined || awaitedHeight(this.#store, height) !== undefined
   }
 
   /** What the lowest block held stands on. Below a snapshot only the frontier of the log is known, which its header has to confirm. */

@@ -39,6 +39,8 @@ export type LedgerBlock = LedgerChanges & {
   readonly body: Uint8Array
   /** Encoding of its commit certificate; null for a block that a descendant's certificate commits. */
   readonly certificate: Uint8Array | null
+  /** Height of that descendant, or its own. */
+  readonly committedBy: number
   /** Ids of its transactions, in order. */
   readonly transactionIds: readonly Uint8Array[]
   /** Roots of its trees of at most 1000 transactions. */
@@ -75,6 +77,7 @@ export function blockOperations(block: LedgerBlock): StoreOperation[] {
     { key: textKey('meta', META.committedHeight), value: heightBytes },
   ]
   if (block.certificate !== null) operations.push({ key: heightKey('certificates', height), value: block.certificate })
+  else operations.push({ key: textKey('meta', META.committedBy), value: encodeHeight(block.committedBy) })
   block.transactionIds.forEach((id, index) => {
     operations.push({ key: hashKey('transactions', id), value: encodePosition(height, index) })
   })

@@ -16,6 +16,7 @@ import {
   decodePosition,
   deviceEventPrefix,
   encodePosition,
+  eraKey,
   hashKey,
   heightKey,
   historyKey,
@@ -24,7 +25,7 @@ import {
   STORE_FORMAT_VERSION,
   textKey,
 } from './buckets.ts'
-import { type CheckRules, checkLedger } from './check.ts'
+import { awaitedHeight, type CheckRules, checkLedger } from './check.ts'
 import { systemDisk } from './disk.ts'
 import { blockOperations, genesisOperations, type LedgerBlock, type LedgerChanges } from './ledgerBatch.ts'
 import { storeError } from './level.ts'
@@ -140,6 +141,15 @@ export class LedgerStore {
   /** Height of the lowest block whose body is held; one above the committed height where there is none. */
   get firstBody(): number {
     return Math.max(this.#firstHeight, this.#prunedBelow)
+  }
+
+  /**
+   * Height of the block whose certificate commits the head, where the node ended between the two; undefined where the head has a certificate of
+   * its own, or where that was lost.
+   */
+  get awaitedHeight(): number | undefined {
+    if (this.certificate(this.#committedHeight) !== undefined) return undefined
+    return awaitedHeight(this.#store, this.#committedHeight)
   }
 
   /** The failed write after which nothing more is written, if there was one. */
@@ -262,6 +272,12 @@ export class LedgerStore {
       const name = Buffer.from(key.subarray(categoryAt + 1, end)).toString('utf8')
       yield { ...decodePosition(key, end), category: name, transactionId }
     }
+  }
+
+  /** Height of the last block of `era`, where that stands before the snapshot with which this ledger began. */
+  eraEndBefore(era: number): number | undefined {
+    const value = this.#store.getSync(eraKey(era))
+    return value === undefined ? undefined : decodeHeight(value)
   }
 
   /** Encoding of the member set with `hash`. */

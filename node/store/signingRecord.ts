@@ -10,6 +10,7 @@ import { sha3 } from '../../protocol/crypto.ts'
 import { isAlthingError } from '../errors.ts'
 import { type Disk, systemDisk } from './disk.ts'
 import { KeptBlocks } from './keptBlocks.ts'
+import { KeptEvidence } from './keptEvidence.ts'
 import { storeError } from './level.ts'
 import type { KeyValueStore } from './store.ts'
 
@@ -144,6 +145,8 @@ function readStored(store: KeyValueStore, key: Uint8Array, directory: string): U
 export class SigningRecord {
   /** Blocks that the record binds this member to; written with it. */
   readonly blocks: KeptBlocks
+  /** Evidence against others that is not on the chain yet. */
+  readonly evidence: KeptEvidence
   readonly #store: KeyValueStore
   #latest: Uint8Array
   #writing = false
@@ -152,6 +155,7 @@ export class SigningRecord {
   constructor(store: KeyValueStore, latest: Uint8Array, blocks: KeptBlocks) {
     this.#store = store
     this.blocks = blocks
+    this.evidence = new KeptEvidence(store)
     this.#latest = latest
   }
 

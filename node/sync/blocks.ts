@@ -21,7 +21,7 @@ import { isAlthingError } from '../errors.ts'
 import type { CommittedBlock, Executor } from '../executor/executor.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
-import type { Pool } from '../pool/pool.ts'
+import { type Pool, signedOf } from '../pool/pool.ts'
 import type { Pace } from '../steps.ts'
 import type { KeptBlocks } from '../store/keptBlocks.ts'
 import { Bodies } from './bodies.ts'
@@ -88,7 +88,7 @@ export class Blocks implements BlockDuties {
     })
     this.#catchingUp = new CatchingUp(deps, {
       firstRound: options.me < 0 ? 3 : 0,
-      sources: () => this.#sources(),
+      sources: () => this.sources(),
       ask: (peer, question) => this.#ask(peer, question),
       pause: (ms) => this.#pause(ms),
       isStopped: () => this.#stopped,
@@ -207,7 +207,7 @@ export class Blocks implements BlockDuties {
         await this.#arrival(idleMs)
         continue
       }
-      const signed = taken.map(({ transaction, signer }) => ({ transaction, signer: fromHex(signer) }))
+      const signed = taken.map(signedOf)
       const built = await this.#whenThereIsRoom(() => executor.buildInSteps(fromHex(parent), signed, clock.now(), pace))
       if (built === 'BLOCK_PARENT') return null
       for (const { id, code } of built.refused) pool.remove([toHex(id)], code)
@@ -304,7 +304,7 @@ export class Blocks implements BlockDuties {
 
   /** Others have blocks above the head here: of a later era, or this node only follows. Fetches at least one of them. */
   follow(): Promise<void> {
-    return this.#catchingUp.upTo(this.#deps.executor.head.height + 1)
+    return this.#catchingUp.upTo(this.#deps.executor.head.height + 1, true)
   }
 
   /** Executes a certified block. What is wrong then is the body, or this member: its head may have moved meanwhile. */
@@ -373,7 +373,7 @@ export class Blocks implements BlockDuties {
   }
 
   /** Who is asked for committed blocks: linked members; by a node that is no member, and has no links, all that it knows of. */
-  #sources(): PublicKeyHex[] {
+  sources(): readonly PublicKeyHex[] {
     const { members, me, alsoAsked } = this.#options
     if (me >= 0) return this.#others().map((i) => members[i] as PublicKeyHex)
     const all = [...new Set([...members, ...alsoAsked])]

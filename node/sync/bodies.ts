@@ -2,7 +2,7 @@
  * Bodies: the transactions of a proposed block, from the pool or from a member that has them. Stage: pool → **block**.
  * Invariant: a body is whatever hashes to the id that the leader proposed, whoever sent it; its signer is recovered once.
  */
-import { equalBytes, fromHex, toHex } from '../../protocol/bytes.ts'
+import { equalBytes, toHex } from '../../protocol/bytes.ts'
 import type { MemberIndex } from '../../protocol/consensus/types.ts'
 import { sha3 } from '../../protocol/crypto.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
@@ -10,7 +10,7 @@ import type { PublicKeyHex } from '../../protocol/members.ts'
 import { decodeTransaction } from '../../protocol/transaction.ts'
 import type { Intake } from '../intake/intake.ts'
 import type { Network } from '../network/network.ts'
-import type { Pool } from '../pool/pool.ts'
+import { type Pool, signedOf } from '../pool/pool.ts'
 import { ASK_TIMEOUT_MS, pauseOf } from './pace.ts'
 import { ask, bodiesAnswer, bodiesQuestion } from './serve.ts'
 
@@ -85,7 +85,7 @@ export class Bodies {
       if (found.has(key)) return false
       const entry = this.#deps.pool.get(key)
       if (entry === undefined) return true
-      found.set(key, { transaction: entry.transaction, signer: fromHex(entry.signer) })
+      found.set(key, signedOf(entry))
       return false
     })
   }

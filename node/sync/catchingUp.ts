@@ -54,6 +54,8 @@ export class CatchingUp {
   readonly #duties: CatchingUpDuties
   #running: Promise<void> | undefined
   #target = 0
+  #askAgainAt = 0
+  #isBlind = false
 
   constructor(deps: CatchingUpDependencies, duties: CatchingUpDuties) {
     this.#deps = deps
@@ -62,12 +64,14 @@ export class CatchingUp {
 
   /**
    * Fetches committed blocks until the head is at `height`, or until blocks kept here could be executed. One loop runs; a later, higher target
-   * prolongs it.
+   * prolongs it. `isBlind`: there is at least as much, and nobody has said how much more; a snapshot may be worth it.
    */
-  upTo(height: number): Promise<void> {
+  upTo(height: number, isBlind = false): Promise<void> {
     this.#target = Math.max(this.#target, height)
+    this.#isBlind ||= isBlind
     this.#running ??= this.#loop().finally(() => {
       this.#running = undefined
+      this.#isBlind = false
     })
     return this.#running
   }
@@ -78,12 +82,11 @@ export class CatchingUp {
       log.info({ from: executor.head.height, to: this.#target }, 'catching up')
     const { firstRound } = this.#duties
     let moved = true
-    let askAgainAt = 0
     for (let round = firstRound; executor.head.height < this.#target && !this.#duties.isStopped(); ) {
       const isFar = this.#target - executor.head.height > JOIN_BEHIND_MIN
-      if ((isFar || !moved) && askAgainAt <= this.#deps.clock.monotonic()) {
+      if ((isFar || !moved || this.#isBlind) && this.#askAgainAt <= this.#deps.clock.monotonic()) {
         if (await this.#joined()) return
-        askAgainAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
+        this.#askAgainAt = this.#deps.clock.monotonic() + JOIN_RETRY_MS
       }
       const before = executor.head.height
       for (const from of this.#duties.sources()) {

@@ -7,7 +7,7 @@ import { dropSigned, keepAndSend } from './delivery.ts'
 import { changeView, committedTip, type Draft, filtered, relation, slotOf, viewRecord, withEntry } from './draft.ts'
 import { lowestSeq, lowestView } from './reception.ts'
 import type { Certificate, Fork, MemberIndex } from './types.ts'
-import { startProgress } from './waits.ts'
+import { doublings, hastenProgress, startProgress } from './waits.ts'
 
 /** Headers that stay remembered below the highest committed block. */
 export const HEADERS_BELOW = 64
@@ -60,6 +60,7 @@ function widen(d: Draft, certificate: Certificate): void {
 
 function commitTo(d: Draft, certificate: Certificate): void {
   const { s } = d
+  const hastens = doublings(s, certificate) < doublings(s, s.highest)
   s.highest = certificate
   const assured = [...s.assured, [certificate.hash, certificate.signatures.size] as const]
   s.assured = new Map(assured.slice(-ASSURED_MAX))
@@ -67,6 +68,7 @@ function commitTo(d: Draft, certificate: Certificate): void {
   const isThere = d.rules.eraEndsForAll || (s.quit === null && s.view <= certificate.view)
   if (s.blocks.get(certificate.hash)?.endsEra === true && isThere) return endEra(d)
   if (certificate.view === s.view && s.phase === 'running') startProgress(d)
+  else if (hastens && s.phase === 'running') hastenProgress(d)
   prune(d)
 }
 

@@ -26,7 +26,7 @@ import {
 } from './reception.ts'
 import { release } from './release.ts'
 import { pursue } from './requests.ts'
-import { answer, answered, begin, endRestart, linkClosed, linkOpened, stalled } from './restart.ts'
+import { answer, answered, askAgain, begin, endRestart, linkClosed, linkOpened, stalled } from './restart.ts'
 import type { Rules } from './rules.ts'
 import type { State } from './state.ts'
 import type { Certificate, MemberIndex, Message } from './types.ts'
@@ -93,7 +93,10 @@ function receive(d: Draft, event: Event): void {
 }
 
 function elapsed(d: Draft, timer: Timer): void {
-  if (timer.kind === 'repeat') return repeat(d)
+  if (timer.kind === 'repeat') {
+    repeat(d)
+    return askAgain(d)
+  }
   if (timer.kind === 'echo') return endEcho(d, timer.nonce)
   expire(d, timer)
 }

@@ -21,6 +21,9 @@ import {
   startWait,
 } from './waits.ts'
 
+/** Ticks of the repeat timer (of about Δ/9) after which a question that has no answer is asked again: 2Δ, as long as the silence is. */
+const ASK_AGAIN_TICKS = 18
+
 /** The first event of a run. */
 export function begin(d: Draft): void {
   const { s } = d
@@ -86,6 +89,13 @@ function restartInPlace(d: Draft): void {
   startRestartWait(d)
   dropStaleEchoes(d)
   for (const [member, link] of s.links) if (link.connected) ask(d, member)
+}
+
+/** The repeat timer ticked: a question, or its answer, may have been lost on a link that is up. */
+export function askAgain(d: Draft): void {
+  const { s } = d
+  if ((s.phase !== 'restarting' && s.phase !== 'recovering') || s.tick % ASK_AGAIN_TICKS !== 0) return
+  for (const [member, link] of s.links) if (link.connected && !s.answers.has(member)) ask(d, member)
 }
 
 function ask(d: Draft, to: MemberIndex): void {

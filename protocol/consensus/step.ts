@@ -10,13 +10,12 @@ import type { State } from './state.ts'
 import type { Block, Certificate, Era, Signer, SigningRecord } from './types.ts'
 
 /**
- * How a run begins: `fresh` in the first era, or in a later one with the CC of the block that ended the era before (§5.5); `restart` with
- * the member's record; `recover` without one (§6).
+ * How a run begins: `fresh`; `restart` with the member's record; `recover` without one (§6). In a later era the first and the last come with the
+ * CC of the block that ended the era before (§5.5): it is the reason for view 0. A record has it.
  */
 export type Beginning =
-  | { readonly kind: 'fresh'; readonly certificate?: Certificate }
+  | { readonly kind: 'fresh' | 'recover'; readonly certificate?: Certificate }
   | { readonly kind: 'restart'; readonly record: SigningRecord }
-  | { readonly kind: 'recover' }
 
 /** What the ledger holds at the start: headers above the era's first block, and the CC of its head, if that is of this era. */
 export type Known = { readonly blocks: readonly Block[]; readonly certificate: Certificate | null }
@@ -27,17 +26,17 @@ export const step: Step = makeStep(RULES)
 
 /** The state before the event `start`. */
 export function initialState(era: Era, signer: Signer, beginning: Beginning, known: Known = NOTHING): State {
-  const base = emptyState(era, signer)
   const begun: State =
     beginning.kind === 'restart'
-      ? recorded(base, beginning.record)
-      : beginning.kind === 'recover'
-        ? { ...base, phase: 'recovering' }
-        : { ...base, reason: { kind: 'start', certificate: beginning.certificate ?? null } }
+      ? recorded(emptyState(era, signer, null), beginning.record)
+      : {
+          ...emptyState(era, signer, beginning.certificate ?? null),
+          phase: beginning.kind === 'recover' ? 'recovering' : 'starting',
+        }
   return withKnown(begun, known)
 }
 
-function emptyState(era: Era, signer: Signer): State {
+function emptyState(era: Era, signer: Signer, certificate: Certificate | null): State {
   const lock = firstLock({ era })
   return {
     era,
@@ -45,7 +44,7 @@ function emptyState(era: Era, signer: Signer): State {
     phase: 'starting',
     view: 0,
     previousView: 0,
-    reason: { kind: 'start', certificate: null },
+    reason: { kind: 'start', certificate },
     quit: null,
     quitWait: 'none',
     closing: null,

@@ -7,8 +7,8 @@
 import { isConnected, reach } from './delivery.ts'
 import { type Draft, filtered, isLeader, slotKey, withEntry, withoutEntry } from './draft.ts'
 import type { Timer } from './events.ts'
-import type { Ballot } from './state.ts'
-import type { MemberIndex } from './types.ts'
+import type { Ballot, State } from './state.ts'
+import type { Certificate, MemberIndex } from './types.ts'
 
 /** Asks for a timer. */
 export function startWait(d: Draft, timer: Timer, afterMs: number): void {
@@ -39,17 +39,28 @@ export function startLeaderWait(d: Draft): void {
   startWait(d, { kind: 'leader', generation: s.generation }, twoDeltaMs(d))
 }
 
+/** §4.4: k, by which the progress timeout is doubled, for the view and the highest CC of `s`. */
+export const doublings = (s: Pick<State, 'era' | 'view'>, highest: Certificate | null): number =>
+  Math.min(Math.max(0, s.view - 1 - (highest?.view ?? -1)), s.era.timeoutDoublingsMax)
+
 /** §4.4: how long no block of the view may become committed. */
 export function startProgress(d: Draft): void {
+  d.s.progressGeneration += 1
+  d.s.blameDue = false
+  hastenProgress(d)
+}
+
+/**
+ * §4.4: the highest CC has come closer, so k is smaller and the timeout that runs too long. Another runs beside it, and whichever ends first
+ * counts: counted from now, it is never shorter than the text's, which counts from entry.
+ */
+export function hastenProgress(d: Draft): void {
   const { s } = d
-  const doublings = Math.max(0, s.view - 1 - (s.highest?.view ?? -1))
-  const { heartbeatMs, deltaMs, bodyAllowanceMs, timeoutDoublingsMax } = s.era
-  s.progressGeneration += 1
-  s.blameDue = false
+  const { heartbeatMs, deltaMs, bodyAllowanceMs } = s.era
   startWait(
     d,
     { kind: 'progress', generation: s.progressGeneration },
-    (heartbeatMs + 8 * deltaMs + bodyAllowanceMs) * 2 ** Math.min(doublings, timeoutDoublingsMax),
+    (heartbeatMs + 8 * deltaMs + bodyAllowanceMs) * 2 ** doublings(s, s.highest),
   )
 }
 

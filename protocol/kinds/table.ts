@@ -5,10 +5,11 @@
 import { accessBlacklist, accessReinstate } from './access/access.ts'
 import { deviceRegister, deviceRetire, deviceUpdate } from './device/device.ts'
 import { evidence } from './evidence/evidence.ts'
-import { governanceApprove, governancePropose } from './governance/governance.ts'
+import { governanceApprove, governancePropose, governanceWithdraw } from './governance/governance.ts'
 import { keyAuthorize, keyRevoke } from './key/key.ts'
 import type { Kind } from './kind.ts'
 import { kvDelete, kvPut } from './kv/kv.ts'
+import { moduleActivate, modulePublish } from './module/module.ts'
 import { readingBatch } from './reading/batch.ts'
 import { deviceReport } from './report/report.ts'
 import { stixBundleKind } from './stix/bundle.ts'
@@ -34,6 +35,9 @@ const ROWS: readonly Kind<unknown>[] = [
   governancePropose,
   governanceApprove,
   stixBundleKind,
+  governanceWithdraw,
+  modulePublish,
+  moduleActivate,
 ] as readonly Kind<unknown>[]
 
 /** Name → kind, in the order of the table. */

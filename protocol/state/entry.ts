@@ -2,7 +2,7 @@
  * State entries: what the BKVS keeps under a key, and what the state tree commits to (ledger.md §4).
  * Invariants: two different keys never share a key hash by way of their encoding; an entry has one encoding.
  */
-import { utf8ToBytes } from '@noble/hashes/utils.js'
+import { utf8Length, writeUtf8 } from '../bytes.ts'
 import { bytes, decodeAs, encodeAs, integer, record, type TypeOf } from '../codec.ts'
 import { sha3 } from '../crypto.ts'
 import { LIMITS } from '../limits.ts'
@@ -22,12 +22,15 @@ export const encodeEntry = (entry: StateEntry): Uint8Array => encodeAs(entryCode
 export const decodeEntry = (data: Uint8Array): StateEntry => decodeAs(entryCodec, data, 'state entry')
 
 /** Whether `key` has a UTF-8 encoding of its own: a lone surrogate would be replaced and make two keys one. */
-export const isStateKey = (key: string): boolean => !/\p{Surrogate}/u.test(key)
+export const isStateKey = (key: string): boolean => utf8Length(key) >= 0
 
 /** SHA3-256 of the UTF-8 bytes of `key`: its place in the state tree. Throws `RangeError` on a lone surrogate. */
 export function keyHashOf(key: string): Uint8Array {
-  if (!isStateKey(key)) throw new RangeError('state key with a lone surrogate')
-  return sha3(utf8ToBytes(key))
+  const length = utf8Length(key)
+  if (length < 0) throw new RangeError('state key with a lone surrogate')
+  const bytes = new Uint8Array(length)
+  writeUtf8(bytes, 0, key)
+  return sha3(bytes)
 }
 
 /** SHA3-256 of an entry's encoding: what its leaf of the state tree holds. */

@@ -48,6 +48,7 @@ const genesis: Genesis = {
   createdAt: Date.now(),
   memberSet: { members: [{ name: 'one', publicKey: signer }], parameters: DEFAULT_PARAMETERS },
   apiKeys: [[]],
+  modules: [],
 }
 const keyOf = (i: number): string => `sensor/${String(i).padStart(9, '0')}`
 let counter = 0

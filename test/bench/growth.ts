@@ -15,7 +15,7 @@ import { installNativePrimitives } from '../../node/crypto/native.ts'
 import { encodeBody } from '../../node/executor/body.ts'
 import { readBody } from '../../node/executor/bodyContents.ts'
 import { Executor } from '../../node/executor/executor.ts'
-import { genesisChanges, initializeLedger, NO_MODULES_HASH } from '../../node/executor/genesisState.ts'
+import { genesisChanges, initializeLedger } from '../../node/executor/genesisState.ts'
 import { stateChangesOf } from '../../node/executor/speculation.ts'
 import { SnapshotLibrary } from '../../node/snapshot/library.ts'
 import { systemDisk } from '../../node/store/disk.ts'
@@ -23,7 +23,9 @@ import { type LedgerStore, openLedger } from '../../node/store/ledgerStore.ts'
 import { openLevel } from '../../node/store/level.ts'
 import { Pruner } from '../../node/store/pruner.ts'
 import { type SealedHeader, sealHeader } from '../../protocol/block.ts'
+import { sha3 } from '../../protocol/crypto.ts'
 import { appendBlock, EMPTY_FRONTIER, frontierRoot } from '../../protocol/history.ts'
+import { encodeActiveModules } from '../../protocol/kinds/module/record.ts'
 import { memberSetHash } from '../../protocol/members.ts'
 import { treeRoots, treesRoot } from '../../protocol/merkle.ts'
 import { EMPTY_STATE, StateTree } from '../../protocol/state/tree.ts'
@@ -104,7 +106,7 @@ class Maker {
       historyRoot: frontierRoot(this.#frontier),
       memberSetHash: memberSetHash(GENESIS.memberSet),
       nextMemberSetHash: null,
-      modulesHash: NO_MODULES_HASH,
+      modulesHash: sha3(encodeActiveModules([])),
     })
     const { frontier, nodes } = appendBlock(this.#frontier, header.hash)
     this.#frontier = frontier
@@ -114,6 +116,7 @@ class Maker {
       header,
       body,
       certificate: certify(header),
+      committedBy: header.header.height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,
@@ -170,6 +173,7 @@ async function joining(): Promise<void> {
     ledger,
     clock: systemClock,
     disk: systemDisk,
+    eraLinks: () => [],
     hasRoom: async () => true,
     log: { info() {}, warn: (fields, message) => console.error(message, fields) },
   })

@@ -50,6 +50,7 @@ describe('proposing', () => {
     [['param', 'set', 'deltaMs=1', 'deltaMs=2'], 'PAYLOAD_INVALID', 64],
     [['param', 'set', 'deltaMs=1', '--days', '31'], '--days', 64],
     [['proposal', 'approve', 'abc'], '64 lower-case', 64],
+    [['proposal', 'withdraw', 'abc'], '64 lower-case', 64],
     [['member', 'add', 'nothing.json'], 'FILE_MISSING', 65],
   ])('%j → %s, exit %i', async (words, said, exit) => {
     const { code, stdout, stderr } = await althing(home, words)

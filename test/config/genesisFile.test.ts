@@ -16,6 +16,7 @@ const genesisOf = (count: number): Genesis => ({
     parameters: DEFAULT_PARAMETERS,
   },
   apiKeys: Array.from({ length: count }, (_, i) => (i % 2 === 0 ? [toHex(key(100 + i))] : [])),
+  modules: [],
 })
 // biome-ignore lint/suspicious/noExplicitAny: a file is changed in ways that its type forbids
 const changed = (change: (file: any) => void, count = 2): string => {

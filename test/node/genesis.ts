@@ -32,5 +32,6 @@ export function genesisWith(
     createdAt,
     memberSet: { members, parameters },
     apiKeys: members.map((_, i) => (i === 0 ? [toHex(publicKeyOf(apiSecret))] : [])),
+    modules: [],
   }
 }

@@ -5,7 +5,19 @@ import { Executor } from '../../node/executor/executor.ts'
 import { openLedger } from '../../node/store/ledgerStore.ts'
 import { openLevel } from '../../node/store/level.ts'
 import type { SignedTransaction } from '../../protocol/execution.ts'
-import { CHAIN_ID, certify, GENESIS, put, TIME } from './executor/world.ts'
+import { CHAIN_ID, certify, GENESIS, type Node, put, TIME } from './executor/world.ts'
+
+/** Goes on in the ledger of a stopped member. */
+export async function withMember(directory: string, use: (node: Node) => Promise<void>): Promise<void> {
+  const store = await openLevel(join(directory, 'ledger'), { mode: 'open' })
+  const ledger = openLedger(store, { chainId: CHAIN_ID })
+  await use({
+    store: undefined as never,
+    ledger,
+    executor: await Executor.open(GENESIS, ledger, { speculationsMax: 8 }),
+  })
+  await store.close()
+}
 
 /** Writes a member with `heights` blocks into `directory`; its transactions, one a block. */
 export async function writeMember(directory: string, heights: number): Promise<SignedTransaction[]> {

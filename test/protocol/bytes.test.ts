@@ -1,6 +1,6 @@
 import { assert, property, string, uint8Array } from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { fromHex, toHex } from '../../protocol/bytes.ts'
+import { fromHex, toHex, utf8Length, writeUtf8 } from '../../protocol/bytes.ts'
 
 describe('bytes', () => {
   it('bytes: any bytes → their hexadecimal text, and back', () => {
@@ -23,5 +23,21 @@ describe('bytes', () => {
         expect(() => fromHex(text)).toThrow(RangeError)
       }),
     )
+  })
+
+  it('bytes: any text → its UTF-8 form, and no length where a surrogate stands alone', () => {
+    assert(
+      property(string({ unit: 'binary' }), string({ unit: 'grapheme' }), (a, b) => {
+        for (const text of [a, b, a + b]) {
+          const expected = Buffer.from(text, 'utf8')
+          const bytes = new Uint8Array(expected.length + 2)
+          expect(utf8Length(text)).toBe(expected.length)
+          expect(writeUtf8(bytes, 1, text)).toBe(1 + expected.length)
+          expect(Buffer.compare(bytes.subarray(1, -1), expected)).toBe(0)
+        }
+      }),
+    )
+    for (const text of ['\ud800', 'a\udc00', '\ud800a', '\udc00\ud800', '\ud800\ud800\udc00'])
+      expect(utf8Length(text)).toBe(-1)
   })
 })

@@ -113,6 +113,7 @@ const decoders: [name: string, decode: (data: Uint8Array) => unknown, valid: Uin
       createdAt: 5,
       memberSet,
       apiKeys: [[`02${'ab'.repeat(32)}`]],
+      modules: [],
     }),
   ],
   [
@@ -270,6 +271,27 @@ function inSubset(value: unknown): boolean {
   if (typeof value === 'number') return Number.isSafeInteger(value)
   return value === null || typeof value === 'boolean' || typeof value === 'string' || value instanceof Uint8Array
 }
+
+it('cbor: any value of the subset → the bytes that cborg encodes it to', () => {
+  fc.assert(
+    fc.property(anyValue, (value) => {
+      expect(Buffer.compare(encodeCbor(value), encodeWithCborg(value))).toBe(0)
+    }),
+    { numRuns: 5000 },
+  )
+  for (const power of [5, 8, 16, 32, 53])
+    for (const number of [2 ** power - 2, 2 ** power - 1, 2 ** power].filter(Number.isSafeInteger)) {
+      expect(Buffer.compare(encodeCbor(number), encodeWithCborg(number))).toBe(0)
+      expect(Buffer.compare(encodeCbor(-number), encodeWithCborg(-number))).toBe(0)
+    }
+  for (const length of [23, 24, 255, 256, 65_535, 65_536])
+    expect(Buffer.compare(encodeCbor(new Uint8Array(length)), encodeWithCborg(new Uint8Array(length)))).toBe(0)
+})
+
+it('cbor: text with a lone surrogate → not encoded', () => {
+  for (const text of ['\ud800', 'a\udc00', '\ud800a', '\udc00\ud800']) expect(() => encodeCbor(text)).toThrow(CborError)
+  expect(encodeCbor('\u{1f600}þ')).toEqual(Uint8Array.from([0x66, 0xf0, 0x9f, 0x98, 0x80, 0xc3, 0xbe]))
+})
 
 describe('cbor: our decoder and cborg', () => {
   const plain = (value: unknown): unknown =>

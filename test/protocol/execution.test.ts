@@ -7,6 +7,8 @@ import {
   checkTime,
   checkTransaction,
   executeTransactions,
+  identityOf,
+  namesOf,
   Overlay,
   ReplayWindow,
   readTransaction,
@@ -72,25 +74,26 @@ describe('time and replay', () => {
   it('the same nonce twice in one block → TX_REPLAYED; of another signer → applied', () => {
     const first = put('a')
     const { nonce } = first.transaction
+    const { use } = identityOf(first.transaction, namesOf(first.signer))
     const execution = new BlockExecution(new Chain().surroundings())
     expect(execution.apply(first)).toBeNull()
     expect(execution.apply(make('kv.put', A, { key: 'b', value: new Uint8Array(1) }, { nonce }))).toBe('TX_REPLAYED')
     expect(execution.apply(make('kv.put', 12, { key: 'b', value: new Uint8Array(1) }, { nonce }))).toBeNull()
-    expect(execution.has(address(A), nonce, TIME)).toBe(true)
+    expect(execution.has(use, TIME)).toBe(true)
     expect(execution.nonces()).toHaveLength(2)
   })
 
   it('a nonce of a committed block → TX_REPLAYED until it expires, then free again', () => {
     const window = new ReplayWindow()
     const first = put('a')
-    const { nonce, validUntil } = first.transaction
+    const { use } = identityOf(first.transaction, namesOf(first.signer))
     const surroundings = { ...new Chain().surroundings(), seen: window.has.bind(window) }
     const execution = new BlockExecution(surroundings)
     expect(execution.apply(first)).toBeNull()
     window.commit(execution.nonces(), TIME)
     expect(checkTransaction(first, surroundings)).toBe('TX_REPLAYED')
-    expect(window.has(address(A), nonce, validUntil)).toBe(true)
-    expect(window.has(address(A), nonce, validUntil + 1)).toBe(false)
+    expect(window.has(use, use.validUntil)).toBe(true)
+    expect(window.has(use, use.validUntil + 1)).toBe(false)
   })
 
   it('a refused transaction does not use its nonce up', () => {
@@ -110,9 +113,10 @@ describe('time and replay', () => {
         for (const [later, { nonce, life }] of blocks) {
           time += later
           const bytes = new Uint8Array(16).fill(nonce)
+          const use = { key: `aa${nonce}`, hash: bytes, validUntil: time + life }
           const expected = all.some((used) => used.nonce === nonce && used.validUntil >= time)
-          expect(window.has('aa', bytes, time)).toBe(expected)
-          const fresh = expected ? [] : [{ address: 'aa', nonce: bytes, validUntil: time + life }]
+          expect(window.has(use, time)).toBe(expected)
+          const fresh = expected ? [] : [use]
           if (!expected) all.push({ nonce, validUntil: time + life })
           window.commit(fresh, time)
         }

@@ -79,11 +79,12 @@ export class Member implements End {
     const latest = Math.max(...this.specs.keys())
     const number = this.record?.era ?? latest
     const spec = this.specs.get(number) as EraSpec
+    const certificate = spec.certificate === null ? {} : { certificate: spec.certificate }
     const beginning: Beginning = this.recordLost
-      ? { kind: 'recover' }
+      ? { kind: 'recover', ...certificate }
       : this.record !== null
         ? { kind: 'restart', record: this.record }
-        : { kind: 'fresh', ...(spec.certificate === null ? {} : { certificate: spec.certificate }) }
+        : { kind: 'fresh', ...certificate }
     this.#startCore(spec, beginning)
   }
 

@@ -116,7 +116,6 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   // A key in the genesis is checked to be on the curve.
   '@noble': ['config/genesisFile.ts', 'protocol'],
   ajv: ['node/api'],
-  cborg: ['protocol'],
   'classic-level': ['node/store'],
   commander: ['cli', 'testnet'],
   fastify: ['node/api'],
@@ -179,7 +178,7 @@ const impure = (project: Project): Breach[] =>
 const foreign = (project: Project): Breach[] =>
   wrongImports(
     programFiles(project).filter(({ path }) => within(path, 'protocol')),
-    ({ module }) => !/^(?:\.|@noble\/|cborg$)/.test(module),
+    ({ module }) => !/^(?:\.|@noble\/)/.test(module),
   )
 
 const HEADER = '/** A file. */\n'
@@ -208,7 +207,7 @@ export const IMPORT_RULES: readonly Rule[] = [
   },
   {
     name: 'foreign',
-    sentence: 'protocol/ imports nothing but itself, @noble/* and cborg',
+    sentence: 'protocol/ imports nothing but itself and @noble/*',
     check: foreign,
     example: { 'protocol/a.ts': "import { readFileSync } from 'node:fs'\n" },
   },

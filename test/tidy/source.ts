@@ -48,6 +48,9 @@ export type Project = {
 /** Folders that are read. */
 const FOLDERS = ['bin', 'build', 'cli', 'config', 'docs', 'node', 'protocol', 'test', 'testnet']
 
+/** Not TypeScript, though it looks like it: AssemblyScript with a compiler of its own. */
+const LEFT_OUT = 'protocol/modules/assembly/'
+
 /** A project made of texts by path. */
 export function projectOf(files: Readonly<Record<string, string>>): Project {
   const sources = new Map<string, Source>()
@@ -69,7 +72,8 @@ export function readProject(root: string): Project {
     if (entry.isFile() && /\.(?:ts|md)$|^package\.json$/.test(entry.name)) read(entry.name)
     else if (entry.isDirectory() && FOLDERS.includes(entry.name))
       for (const path of readdirSync(join(root, entry.name), { recursive: true, encoding: 'utf8' }))
-        if (/\.(?:ts|md)$/.test(path)) read(`${entry.name}/${path.replaceAll('\\', '/')}`)
+        if (/\.(?:ts|md)$/.test(path) && !`${entry.name}/${path}`.startsWith(LEFT_OUT))
+          read(`${entry.name}/${path.replaceAll('\\', '/')}`)
   return projectOf(files)
 }
 

@@ -426,6 +426,7 @@ function genesisOf({ n, parameters, lights: _lights }: Scenario): Genesis {
       parameters,
     },
     apiKeys: Array.from({ length: n }, (_, i) => [toHex(publicKeyOf(secretKey(API_KEY + i)))]),
+    modules: [],
   }
 }
 

@@ -313,7 +313,7 @@ async function deviceOf(dependencies: RouteContext['dependencies'], id: string) 
 }
 
 // A score that a client gives is passed on as it is: whether it is right is for the state machine to say (REPORT_SCORE).
-function reportOf(id: string, { observedAt, events, features, model }: ReportBody) {
+function reportOf(id: string, { observedAt, events, features, model, scores }: ReportBody) {
   return {
     device: fromHex(id),
     observedAt,
@@ -326,5 +326,6 @@ function reportOf(id: string, { observedAt, events, features, model }: ReportBod
     })),
     features: Uint8Array.from(Buffer.from(features ?? '', 'base64')),
     model: model === undefined ? null : { hash: fromHex(model.hash), version: model.version },
+    scores: scores ?? [],
   }
 }

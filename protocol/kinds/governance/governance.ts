@@ -1,5 +1,5 @@
 /**
- * `governance.propose`, `governance.approve`: members change who is a member, keys and parameters (ledger.md §2, agreement.md §5.5).
+ * `governance.propose`, `.approve`, `.withdraw`: members change who is a member, keys and parameters (ledger.md §2, agreement.md §5.5).
  * Owns 'era/', 'governance/' and 'succession/'. The transaction by which a quorum of the present members is for a proposal completes it: it
  * writes the next era, and `execution.ts` lets nothing follow it in its block.
  * Invariants: approvals count in the era they were given in; one change makes one era, so what was approved is what comes.
@@ -19,8 +19,6 @@ import {
   type Change,
   changeCodec,
   consentBytes,
-  ERA_STATE_KEY,
-  encodeEra,
   memberNow,
   type ProposalRecord,
   proposalStateKey,
@@ -28,6 +26,7 @@ import {
   readProposal,
   readSuccession,
   writeAddresses,
+  writeNextEra,
   writeOpen,
   writeProposal,
   writeSuccession,
@@ -41,7 +40,8 @@ const proposePayload = record({
   expiresAt: integer(),
   reason: remark,
 })
-const approvePayload = record({ proposal: transactionId })
+/** An open proposal, by its id. */
+const proposalPayload = record({ proposal: transactionId })
 
 /**
  * Proposes a change, which the proposer thereby approves. GOVERNANCE_ERA, GOVERNANCE_EXPIRY, GOVERNANCE_FULL; codes of `setAfter`; KEY_EXISTS,
@@ -79,12 +79,12 @@ export const governancePropose: Kind<TypeOf<typeof proposePayload>> = {
  * Approves a proposal; with a quorum it is carried out. GOVERNANCE_UNKNOWN, GOVERNANCE_EXPIRED, GOVERNANCE_APPROVED; KEY_EXISTS if the new key
  * has got another role since.
  */
-export const governanceApprove: Kind<TypeOf<typeof approvePayload>> = {
+export const governanceApprove: Kind<TypeOf<typeof proposalPayload>> = {
   name: 'governance.approve',
   describe: 'A member approves a proposal; the approval that makes a quorum carries it out and ends the era.',
   signers: ['member'],
   usesReserve: true,
-  payload: approvePayload,
+  payload: proposalPayload,
   apply({ proposal: proposalId }, context, state) {
     const id = toHex(proposalId)
     const proposal = readProposal(state, id)
@@ -100,6 +100,29 @@ export const governanceApprove: Kind<TypeOf<typeof approvePayload>> = {
     const after = outcome(proposal.change, context, state)
     if (typeof after === 'string') return after
     complete(proposal.change, after, context, proposalId, state)
+    return null
+  },
+}
+
+/**
+ * Takes a proposal back before it is carried out, by whoever proposed it; what others approved goes with it. GOVERNANCE_UNKNOWN,
+ * GOVERNANCE_FOREIGN. An expired one may be withdrawn too: it no longer counts among those that its proposer may have open.
+ */
+export const governanceWithdraw: Kind<TypeOf<typeof proposalPayload>> = {
+  name: 'governance.withdraw',
+  describe: 'A member takes back its own proposal before it is carried out.',
+  signers: ['member'],
+  usesReserve: true,
+  payload: proposalPayload,
+  apply({ proposal: proposalId }, context, state) {
+    const id = toHex(proposalId)
+    const proposal = readProposal(state, id)
+    if (proposal === undefined || proposal.era !== context.era) return 'GOVERNANCE_UNKNOWN'
+    const { member } = context.role
+    if (proposal.proposer !== member) return 'GOVERNANCE_FOREIGN'
+    const others = readOpen(state, member).filter((open) => !equalBytes(open, proposalId))
+    writeOpen(state, member, others)
+    state.delete(proposalStateKey(id))
     return null
   },
 }
@@ -160,5 +183,5 @@ function complete(
     writeAddresses(state, key, change.addresses)
     writeSuccession(state, key, [...(readSuccession(state, old)?.former ?? []), old])
   }
-  state.put(ERA_STATE_KEY, encodeEra({ era: era + 1, height, memberSet, proposal }))
+  writeNextEra(state, { era: era + 1, height, memberSet, proposal })
 }

@@ -1,5 +1,6 @@
 /**
- * Governance in the state: 'era/current' → the present era; 'governance/proposal/<id>' → an open proposal; 'governance/open/<member>' → ids of
+ * Governance in the state: 'era/current' → the present era; 'era/past/<n>' → one of the last that are over;
+ * 'governance/proposal/<id>' → an open proposal; 'governance/open/<member>' → ids of
  * a member's open proposals; 'governance/addresses/<member>' → where a member that joined later listens; 'succession/<key>' → which key took
  * the place of this one.
  * Invariants: 'era/current' is there from height 0 and changes in the last block of an era only; proposals of an era are gone when it ends;
@@ -52,6 +53,20 @@ export function readEra(state: StateReader): EraRecord {
   const value = state.get(ERA_STATE_KEY)
   if (value === undefined) throw new Error('the state has no era')
   return decodeEra(value)
+}
+
+/** State key of the era `era`, which is over. */
+export const pastEraStateKey = (era: number): string => `era/past/${era}`
+/** The era `era` that is over; undefined if it is not, or has been for more than `LIMITS.evidenceErasMax` eras. */
+export function readPastEra(state: StateReader, era: number): EraRecord | undefined {
+  const value = state.get(pastEraStateKey(era))
+  return value === undefined ? undefined : decodeEra(value)
+}
+/** Writes the era that begins, keeps the one before among those that are over, and lets go of the oldest. */
+export function writeNextEra(state: StateView, next: EraRecord): void {
+  state.put(pastEraStateKey(next.era - 1), encodeEra(readEra(state)))
+  state.delete(pastEraStateKey(next.era - 1 - LIMITS.evidenceErasMax))
+  state.put(ERA_STATE_KEY, encodeEra(next))
 }
 
 /** Where a member listens: multiaddrs such as `/dns4/hub.example/tcp/4001`. */

@@ -24,10 +24,19 @@ export const apiKeyStateKey = (address: string): string => `apikey/${address}`
 /** The bytes of a record. */
 export const encodeApiKey = (value: ApiKeyRecord): Uint8Array => encodeAs(apiKeyCodec, value)
 
+/** Records by the array that they were decoded from, which nobody changes: each transaction of a key asks for it, and then its executions. */
+const decodedKeys = new WeakMap<Uint8Array, ApiKeyRecord>()
+
 /** The API key with `address` (hexadecimal), or undefined if none is authorised. */
 export function readApiKey(state: StateReader, address: string): ApiKeyRecord | undefined {
   const value = state.get(apiKeyStateKey(address))
-  return value === undefined ? undefined : decodeAs(apiKeyCodec, value, 'api key')
+  if (value === undefined) return undefined
+  let decoded = decodedKeys.get(value)
+  if (decoded === undefined) {
+    decoded = decodeAs(apiKeyCodec, value, 'api key')
+    decodedKeys.set(value, decoded)
+  }
+  return decoded
 }
 
 /**

@@ -1,13 +1,17 @@
 /**
  * `device.report`: structured anomaly events with the features and the model behind them (ledger.md §2, §3). Owns 'report/' and 'event/'.
- * Invariant: a score is a function of severity and confidence that everyone recomputes with integers.
+ * Invariants: the score of an event is a function of severity and confidence that everyone recomputes with integers; the scores of a model are
+ * what the module that is active at the block's height says of the features, and everyone recomputes those as well.
  */
-import { toHex } from '../../bytes.ts'
+import { equalBytes, toHex } from '../../bytes.ts'
 import { bytes, integer, list, oneOf, optional, record, type TypeOf } from '../../codec.ts'
+import { moduleVersion } from '../../genesis.ts'
 import { LIMITS } from '../../limits.ts'
+import { type ModuleScores, moduleEngine } from '../../modules/engine.ts'
 import { deviceInService } from '../device/record.ts'
-import { deviceId, label, PPM, ppm, remark } from '../fields.ts'
-import type { Kind } from '../kind.ts'
+import { deviceId, PPM, ppm, remark } from '../fields.ts'
+import type { Kind, KindContext, StateReader } from '../kind.ts'
+import { activeModule, readModuleCode } from '../module/record.ts'
 import { CATEGORY_NAMES, type CategoryName } from './categories.ts'
 import { addEvents, addReport } from './record.ts'
 
@@ -33,9 +37,12 @@ const reportPayload = record({
   observedAt: integer(),
   /** None: a heartbeat, so that silence is visible. */
   events: list(eventCodec, LIMITS.reportEventsMax),
+  /** What the model read: an input of docs/modules.md where there is a model. */
   features: bytes(0, FEATURES_BYTES_MAX),
-  /** The model that gave the scores, by hash; null for fixed rules. */
-  model: optional(record({ hash: bytes(32), version: label })),
+  /** The `anomaly` module that gave the scores. null, for fixed rules, is for API keys, and for devices while no module is active. */
+  model: optional(record({ hash: bytes(32), version: moduleVersion })),
+  /** What the module says of the features; none where it says nothing of them (a trap, too many steps …), or without a model. */
+  scores: list(ppm, LIMITS.moduleResultsMax),
 })
 
 /**
@@ -47,8 +54,31 @@ export function scoreOf(severityPpm: number, confidencePpm: number): number {
   return (product - (product % PPM)) / PPM
 }
 
+/** The scores that belong to `features` by the module with `hash`, which is in `state`: none where it says nothing. */
+export function scoresBy(state: StateReader, hash: string, features: Uint8Array): ModuleScores {
+  const code = (): Uint8Array => {
+    const bytes = readModuleCode(state, hash)
+    if (bytes === undefined) throw new Error(`the active module ${hash} is not in the state`)
+    return bytes
+  }
+  const scores = moduleEngine().score(hash, code, features)
+  return typeof scores === 'string' ? [] : scores
+}
+
+/** REPORT_MODEL, REPORT_SCORE, or null for a report whose model and scores are right at the height of `context`. */
+function judgeScores({ model, scores, features }: Report, { role, height }: KindContext, state: StateReader) {
+  const active = activeModule(state, 'anomaly', height)
+  if (model === null) {
+    if (active !== null && role.is === 'device') return 'REPORT_MODEL'
+    return scores.length === 0 ? null : 'REPORT_SCORE'
+  }
+  if (active === null || active.version !== model.version || !equalBytes(active.hash, model.hash)) return 'REPORT_MODEL'
+  const right = scoresBy(state, toHex(active.hash), features)
+  return right.length === scores.length && right.every((score, i) => score === scores[i]) ? null : 'REPORT_SCORE'
+}
+
 /**
- * Counts the events of a device. TX_FORBIDDEN if a device reports about another; REPORT_SCORE; DEVICE_UNKNOWN, DEVICE_RETIRED,
+ * Counts the events of a device. TX_FORBIDDEN if a device reports about another; REPORT_MODEL, REPORT_SCORE; DEVICE_UNKNOWN, DEVICE_RETIRED,
  * DEVICE_BLACKLISTED.
  */
 export const deviceReport: Kind<Report> = {
@@ -63,6 +93,9 @@ export const deviceReport: Kind<Report> = {
       if (scorePpm !== scoreOf(severityPpm, confidencePpm)) return 'REPORT_SCORE'
     const device = deviceInService(state, id)
     if (typeof device === 'string') return device
+    // Last of all checks, as the dearest.
+    const refusal = judgeScores(payload, context, state)
+    if (refusal !== null) return refusal
     addReport(state, id, {
       lastHeight: context.height,
       lastTransaction: context.transactionId,

@@ -14,6 +14,7 @@ import type {
   KnownTransaction,
   Offence,
   OpenProposal,
+  PublishedModule,
   SigningKey,
   Submission,
   Subscription,
@@ -189,6 +190,16 @@ export class FakeNode implements ApiDependencies {
   }
   async proposal(wanted: string) {
     return this.open.find(({ id }) => id === wanted)
+  }
+  readonly published = new Map<string, PublishedModule>()
+  async modules({ after, limit }: { after: string | undefined; limit: number }) {
+    return [...this.published.values()].filter(({ hash }) => after === undefined || hash > after).slice(0, limit)
+  }
+  async module(hash: string) {
+    return this.published.get(hash)
+  }
+  async moduleCode(hash: string) {
+    return this.published.has(hash) ? Uint8Array.of(0, 0x61, 0x73, 0x6d) : undefined
   }
   readonly recorded: Offence[] = []
   async offences({ member, after, limit }: { member: string | undefined; after: string | undefined; limit: number }) {

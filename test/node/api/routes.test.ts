@@ -101,7 +101,8 @@ it('devices: trust, events, blacklist and reinstate become their kinds of transa
   })
   const event = { category: 'network.listener', severityPpm: 700_000, confidencePpm: 500_000, detail: 'port' }
   const model = { hash: report, version: '1' }
-  expect(await post('events', { observedAt: NOW, events: [event], features: 'AAEC', model })).toMatchObject({
+  const scores = [250_000, 1]
+  expect(await post('events', { observedAt: NOW, events: [event], features: 'AAEC', model, scores })).toMatchObject({
     kind: 'device.report',
     payload: [
       device,
@@ -109,6 +110,7 @@ it('devices: trust, events, blacklist and reinstate become their kinds of transa
       [['network.listener', 700_000, 500_000, 350_000, 'port']],
       Uint8Array.of(0, 1, 2),
       [fromHex(report), '1'],
+      [250_000, 1],
     ],
   })
   const blacklist = { finalScorePpm: 1, thresholdPpm: 2, anomalies: [report], reason: 'worm' }

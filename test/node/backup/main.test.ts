@@ -5,14 +5,20 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { readBackup } from '../../../node/backup/format.ts'
 import { backupOfStopped, restoreBackup, verifyBackup, writeBackup } from '../../../node/backup/main.ts'
-import { openRecord } from '../../../node/dataDirectory.ts'
+import { checkDataDirectory, openRecord } from '../../../node/dataDirectory.ts'
+import { openInspection } from '../../../node/inspect/main.ts'
+import { repairDataDirectory } from '../../../node/repair/main.ts'
+import { heightKey } from '../../../node/store/buckets.ts'
 import { systemDisk } from '../../../node/store/disk.ts'
 import { openLedger } from '../../../node/store/ledgerStore.ts'
 import { openLevel } from '../../../node/store/level.ts'
 import { lockDirectory } from '../../../node/store/lock.ts'
+import type { SealedHeader } from '../../../protocol/block.ts'
 import { toHex } from '../../../protocol/bytes.ts'
-import { CHAIN_ID, GENESIS } from '../executor/world.ts'
-import { writeMember } from '../memberDirectory.ts'
+import { decodeTransaction } from '../../../protocol/transaction.ts'
+import { key } from '../../protocol/kinds/consortium.ts'
+import { adding, build, CHAIN_ID, certify, endEra, GENESIS, grow, put, TIME } from '../executor/world.ts'
+import { withMember, writeMember } from '../memberDirectory.ts'
 
 let folder: string
 let data: string
@@ -121,4 +127,59 @@ it('format: nothing but the ledger is in it: each entry is of a bucket of the le
   const buckets = new Set<number>()
   for await (const [key] of entries) buckets.add(key[0] as number)
   expect([...buckets]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13])
+})
+
+const FIVE = [1, 2, 3, 4, 5]
+/** Two eras more, the last block signed by `keys`. */
+async function goOn(keys: readonly number[], members: readonly number[] = [0, 1, 2]): Promise<void> {
+  await withMember(data, async (node) => {
+    await endEra(node, adding(5))
+    await grow(node, [put('in era 1')], TIME, FIVE)
+    await endEra(node, { kind: 'remove', publicKey: key(4) }, FIVE)
+    const { sealed } = build(node, [put('in era 2')])
+    await node.executor.commit(sealed.hash, certify(sealed, members, keys))
+  })
+}
+const idOf = (bytes: Uint8Array): Uint8Array => decodeTransaction(bytes).id
+
+it('backup: in a later era its head is verified by the members of that era, as db check, repair and an inspection see it', async () => {
+  await goOn([1, 2, 3, 5])
+  await writeBackup(backupOfStopped(data, GENESIS), file)
+  expect(await verifyBackup(file, join(folder, 'work'))).toMatchObject({ height: 46, problems: [] })
+  const restored = join(folder, 'restored')
+  expect((await restoreBackup(file, restored, GENESIS)).problems).toEqual([])
+  expect(await checkDataDirectory(restored, GENESIS, idOf)).toMatchObject({ height: 46, problems: [] })
+  expect(await repairDataDirectory(restored, GENESIS)).toMatchObject({ height: 46, done: [] })
+  const rules = { tokenSecret: new Uint8Array(32).fill(7), issuer: 'a', audience: 'b', requestsPerMinuteMax: 100 }
+  const inspection = await openInspection({ ...rules, dataDirectory: restored, genesis: GENESIS, port: 0 })
+  expect(inspection.height).toBe(46)
+  await inspection.close()
+})
+
+it.each([
+  ['only the set before has this quorum', [1, 2, 3, 4], [0, 1, 3]],
+  ['fewer than a quorum signed', [1, 2, 3, 5], [0, 1]],
+])('backup: in a later era a head that no quorum of its members signed is found: %s', async (_why, keys, members) => {
+  await goOn(keys, members)
+  await writeBackup(backupOfStopped(data, GENESIS), file)
+  const problem = expect.stringMatching(/^height 46: its certificate is none of the members of its era: CERT_/)
+  expect((await verifyBackup(file, join(folder, 'work'))).problems).toEqual([problem])
+  expect((await restoreBackup(file, join(folder, 'restored'), GENESIS)).problems).toEqual([problem])
+  expect((await checkDataDirectory(data, GENESIS, idOf)).problems).toEqual([problem])
+})
+
+it('backup: an end of an era whose certificate is gone, or of other members, is found', async () => {
+  await goOn([1, 2, 3, 5])
+  const damages = [
+    [undefined, 'era 0: how it ended is not there'],
+    ['other', 'era 0: its end does not follow from the genesis: CERT_FOREIGN_SIGNER'],
+  ] as const
+  for (const [damage, said] of damages) {
+    const store = await openLevel(join(data, 'ledger'), { mode: 'open' })
+    const header = openLedger(store, { chainId: CHAIN_ID }).header(42) as SealedHeader
+    const value = damage && certify(header, [0, 1, 4], FIVE)
+    await store.batch([{ key: heightKey('certificates', 42), value }], { sync: true })
+    await store.close()
+    expect((await checkDataDirectory(data, GENESIS, idOf)).problems).toEqual([said])
+  }
 })

@@ -70,7 +70,7 @@ it.each(derived)('repair: an index %s of which some is gone and some is wrong is
   const { height, done } = await repairDataDirectory(data, GENESIS)
   expect(height).toBe(60)
   expect(done).toEqual([expect.stringContaining('were rebuilt')])
-  expect(await check()).toEqual({ height: 60, problems: [] })
+  expect(await check()).toEqual({ height: 60, awaited: null, problems: [] })
 })
 
 it('repair: a rebuilding that broke off is no ledger, and is done again', async () => {

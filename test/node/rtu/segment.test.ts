@@ -182,6 +182,7 @@ describe('segment', () => {
         events: [],
         features: new Uint8Array(0),
         model: null,
+        scores: [],
       })
       const draft = { kind: 'device.report', payload, nonce: new Uint8Array(16), validUntil: 1 }
       expect(heard.hear(signTransaction(draft, CHAIN_ID, secret).bytes)).toBe('OK')

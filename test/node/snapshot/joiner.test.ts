@@ -5,15 +5,24 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { readBody } from '../../../node/executor/bodyContents.ts'
+import { certificateProblems } from '../../../node/executor/eraLinks.ts'
 import { stateRootOf } from '../../../node/executor/opening.ts'
 import type { SnapshotLibrary } from '../../../node/snapshot/library.ts'
 import { type Manifest, manifestCodec } from '../../../node/snapshot/manifest.ts'
 import { openLedger } from '../../../node/store/ledgerStore.ts'
 import type { KeyValueStore } from '../../../node/store/store.ts'
+import { decodeHeader, type SealedHeader, sealHeader } from '../../../protocol/block.ts'
+import { toHex } from '../../../protocol/bytes.ts'
 import { decodeAs, encodeAs } from '../../../protocol/codec.ts'
+import { sha3 } from '../../../protocol/crypto.ts'
+import { deviceStateKey } from '../../../protocol/kinds/device/record.ts'
+import { type EraLink, eraLinkCodec } from '../../../protocol/light.ts'
+import { memberSetCodec } from '../../../protocol/members.ts'
+import { verifyProof } from '../../../protocol/proof.ts'
 import { MemoryStore } from '../../contract/memoryStore.ts'
-import { build, CHAIN_ID, certify, grow, type Node, open, put } from '../executor/world.ts'
-import { Between, consortium, joinerOf, LATER, openStore, recent, serveAs } from './world.ts'
+import { key } from '../../protocol/kinds/consortium.ts'
+import { adding, build, CHAIN_ID, certify, GENESIS, grow, type Node, open, put } from '../executor/world.ts'
+import { Between, consortium, type EraEnd, joinerOf, LATER, openStore, recent, serveAs } from './world.ts'
 
 let directory: string
 let between: Between
@@ -37,7 +46,14 @@ class Disk {
   }
 }
 
-const consortiumOf = (peers: readonly string[]) => consortium(peers, between, directory, libraries)
+const consortiumOf = (peers: readonly string[], ends: readonly EraEnd[] = []) =>
+  consortium(peers, between, directory, libraries, ends)
+
+const FIVE: EraEnd = { height: 5, change: adding(5), keys: [1, 2, 3, 4, 5] }
+const NOT_FOUR = (height: number): EraEnd => ({
+  ...{ height, keys: [1, 2, 3, 5] },
+  change: { kind: 'remove', publicKey: key(4) },
+})
 
 async function isWhole(disk: Disk, source: Node, height = 25): Promise<Node> {
   const joined = await open(disk.store)
@@ -104,6 +120,92 @@ describe('joining by a snapshot', () => {
       await isWhole(disk, source)
     }
     expect(between.penalties.every(({ peer }) => peer === 'liar')).toBe(true)
+  })
+
+  it.each([
+    ['long before the snapshot', [FIVE]],
+    ['before it, and in the blocks that are taken whole', [FIVE, NOT_FOUR(22)]],
+    ['before it, and with the very block of the snapshot', [FIVE, NOT_FOUR(25)]],
+  ] as const)(
+    'joiner: eras that ended %s are followed from the genesis; it goes on in the present one and serves others',
+    async (_when, ends) => {
+      const { source, blocks } = await consortiumOf(['a', 'b'], ends)
+      const disk = new Disk()
+      expect(await joinerOf(between, disk.openStaging).joiner.join()).toBe(true)
+      expect(between.penalties).toEqual([])
+      const joined = await isWhole(disk, source)
+      expect(certificateProblems(joined.ledger, GENESIS)).toEqual([])
+      const { reads } = joined.executor
+      const ended = ends.map(({ height }) => height).filter((height) => height <= 25)
+      expect([...ended, undefined]).toEqual([0, 1, 2].slice(0, ended.length + 1).map((era) => reads.eraEnd(era)))
+      expect(joined.executor.era).toMatchObject({ era: ended.length, height: ended.at(-1) })
+      const linksOf = ({ executor }: Node): string[] =>
+        (executor.reads.eraLinks(0, ended.length) ?? []).map((link) => toHex(encodeAs(eraLinkCodec, link)))
+      expect(linksOf(joined)).toEqual(linksOf(source))
+      const { memberSetHash } = (source.ledger.header(5) as SealedHeader).header
+      expect(reads.memberSet(memberSetHash)).toEqual(GENESIS.memberSet)
+      const last = ends.at(-1) as EraEnd
+      for (const { sealed, transactions } of blocks.slice(25)) {
+        expect(joined.executor.validate(sealed, transactions, LATER)).toBeNull()
+        await joined.executor.commit(sealed.hash, certify(sealed, undefined, last.keys))
+      }
+      expect(joined.executor.head.hash).toEqual(source.executor.head.hash)
+      const proof = await reads.proveState(deviceStateKey('00'.repeat(20)))
+      expect(proof && verifyProof(proof, GENESIS)).toMatchObject({ ok: true })
+      // What it has it passes on, the eras too.
+      libraries.push(await serveAs('joined', joined, between, join(directory, 'joined'), 31))
+      await grow(joined, [recent('more')], LATER, last.keys)
+      await libraries.at(-1)?.settled()
+      for (const peer of ['a', 'b']) between.handlers.delete(peer)
+      const second = new Disk()
+      expect(await joinerOf(between, second.openStaging).joiner.join()).toBe(true)
+      await isWhole(second, joined, 31)
+    },
+  )
+
+  const lyingEras: [string, (manifest: Manifest) => Manifest][] = [
+    ['no eras', (it) => ({ ...it, eras: [] })],
+    ['an era too few', (it) => ({ ...it, eras: it.eras.slice(0, 1) })],
+    ['an era twice', (it) => ({ ...it, eras: [...it.eras, it.eras[1] as EraLink] })],
+    ['eras in another order', (it) => ({ ...it, eras: [...it.eras].reverse() })],
+    [
+      'members of its own',
+      (it) => {
+        const memberSet = encodeAs(memberSetCodec, {
+          ...GENESIS.memberSet,
+          members: GENESIS.memberSet.members.slice(1),
+        })
+        return { ...it, eras: it.eras.map((link) => ({ ...link, memberSet })) }
+      },
+    ],
+    [
+      'members of its own, and an end of the era that names them and only it has signed',
+      (it) => {
+        const [first, ...rest] = it.eras as [EraLink, EraLink]
+        const memberSet = encodeAs(memberSetCodec, {
+          ...GENESIS.memberSet,
+          members: GENESIS.memberSet.members.slice(1),
+        })
+        const sealed = sealHeader({ ...decodeHeader(first.header).header, nextMemberSetHash: sha3(memberSet) })
+        return { ...it, eras: [{ header: sealed.bytes, certificate: certify(sealed, [0, 1]), memberSet }, ...rest] }
+      },
+    ],
+    [
+      'a certificate of the era before',
+      (it) => ({ ...it, certificate: certify(decodeHeader(it.header), [0, 1, 2], [1, 2, 4]) }),
+    ],
+  ]
+  it.each(lyingEras)('joiner: a member whose manifest shows %s is left, another’s is taken', async (_what, lie) => {
+    const { source } = await consortiumOf(['liar', 'b'], [FIVE, NOT_FOUR(22)])
+    between.tamper = (peer, name, answer) =>
+      peer === 'liar' && name === 'snapshot' ? encodeAs(manifestCodec, lie(decodeAs(manifestCodec, answer))) : answer
+    for (let round = 0; round < 2; round++) {
+      const disk = new Disk()
+      expect(await joinerOf(between, disk.openStaging).joiner.join()).toBe(true)
+      await isWhole(disk, source)
+    }
+    expect(between.penalties.every(({ peer, code }) => peer === 'liar' && code === 'SNAPSHOT_INVALID')).toBe(true)
+    expect(between.penalties.length).toBeGreaterThan(0)
   })
 
   it.each(['headers', 'blocks'])('joiner: a member that sends other %s is left', async (lied) => {

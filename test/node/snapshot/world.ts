@@ -10,7 +10,9 @@ import { openLevel } from '../../../node/store/level.ts'
 import type { KeyValueStore } from '../../../node/store/store.ts'
 import { serveBlocks } from '../../../node/sync/serve.ts'
 import type { SignedTransaction } from '../../../protocol/execution.ts'
+import type { Change } from '../../../protocol/kinds/governance/record.ts'
 import { signerOf } from '../../../protocol/transaction.ts'
+import { MEMBERS } from '../../protocol/kinds/consortium.ts'
 import { build, CHAIN_ID, certify, GENESIS, type Node, open, signed, TIME } from '../executor/world.ts'
 
 export const silent = { info() {}, warn() {}, debug() {} }
@@ -39,9 +41,8 @@ export class Between {
     return { serve: (name, handler) => void handlers.set(name, handler) }
   }
 
-  get asking(): Pick<Network, 'request' | 'linkedPeers' | 'penalize'> {
+  get asking(): Pick<Network, 'request' | 'penalize'> {
     return {
-      linkedPeers: () => [...this.handlers.keys()],
       penalize: (peer, code) => void this.penalties.push({ peer, code }),
       request: async (peer, name, bytes) => {
         this.asked.push({ peer, name })
@@ -67,6 +68,7 @@ export async function serveAs(
   const { ledger, executor } = node
   const library = await SnapshotLibrary.open(directory, everyBlocks, {
     ledger,
+    eraLinks: (era) => executor.reads.eraLinks(0, era),
     disk: systemDisk,
     clock: hurried,
     hasRoom: async () => true,
@@ -95,15 +97,29 @@ export const recent = (name: string): SignedTransaction =>
 const large = (name: string): SignedTransaction =>
   signed('kv.put', 11, { key: name, value: new Uint8Array(8000).fill(7) })
 
+/** The block at `height` ends its era with `change`, after which `keys` are the members. */
+export type EraEnd = { readonly height: number; readonly change: Change; readonly keys: readonly number[] }
+
+/** What carries `change` out in one block: proposed by the first of `keys`, approved by two others. */
+function carryingOut(change: Change, era: number, keys: readonly number[], time: number): SignedTransaction[] {
+  const validUntil = time + 600_000
+  const [first, ...others] = keys.slice(0, 3) as [number, number, number]
+  const payload = { era, change, expiresAt: time + 1_000_000, reason: '' }
+  const proposal = signed('governance.propose', first, payload, { validUntil })
+  const approve = { proposal: proposal.transaction.id }
+  return [proposal, ...others.map((by) => signed('governance.approve', by, approve, { validUntil }))]
+}
+
 /**
  * Members `peers` with one chain of 30 blocks: 480 kB of state in the first 20, the others of the last hour, a snapshot at 25 while the
- * rest goes on changing the state.
+ * rest goes on changing the state; eras end where `ends` says.
  */
 export async function consortium(
   peers: readonly string[],
   between: Between,
   directory: string,
   libraries: SnapshotLibrary[],
+  ends: readonly EraEnd[] = [],
 ): Promise<{ source: Node; used: SignedTransaction; blocks: ReturnType<typeof build>[] }> {
   const nodes: Node[] = []
   for (const peer of peers) {
@@ -114,17 +130,21 @@ export async function consortium(
   const source = nodes[0] as Node
   const used = recent('line/24')
   const blocks: ReturnType<typeof build>[] = []
+  let keys: readonly number[] = MEMBERS
   for (let height = 1; height <= 30; height++) {
     const old = [large(`old/${height}/a`), large(`old/${height}/b`), large(`old/${height}/c`)]
-    const transactions = height <= 20 ? old : [height === 24 ? used : recent(`line/${height}`)]
     const time = height <= 20 ? TIME : LATER
+    const transactions = height <= 20 ? old : [height === 24 ? used : recent(`line/${height}`)]
+    const end = ends.find((one) => one.height === height)
+    if (end !== undefined) transactions.push(...carryingOut(end.change, source.executor.era.era, keys, time))
     const built = build(source, transactions, { time })
     if (built.refused.length > 0) throw new Error('a transaction of the consortium is not valid')
     blocks.push(built)
     for (const { executor } of nodes.slice(1))
       if (executor.validate(built.sealed, built.transactions, time) !== null)
         throw new Error('a block of the consortium is not valid')
-    for (const { executor } of nodes) await executor.commit(built.sealed.hash, certify(built.sealed))
+    for (const { executor } of nodes) await executor.commit(built.sealed.hash, certify(built.sealed, undefined, keys))
+    keys = end?.keys ?? keys
   }
   for (const library of libraries) await library.settled()
   return { source, used, blocks }
@@ -140,8 +160,8 @@ export const joinerOf = (
   const joiner = new Joiner(
     {
       chainId: CHAIN_ID,
-      memberSet: GENESIS.memberSet,
-      memberSetOf: () => GENESIS.memberSet,
+      genesis: GENESIS,
+      sources: () => [...between.handlers.keys()],
       network: between.asking,
       clock: hurried,
       pace: systemPace,

@@ -80,6 +80,7 @@ export class ChainMaker {
       header,
       body: concat(...transactionIds),
       certificate: Uint8Array.of(5, height & 255),
+      committedBy: height,
       transactionIds,
       treeRoots: treeRoots(transactionIds),
       deviceEvents,

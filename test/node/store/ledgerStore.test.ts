@@ -247,6 +247,23 @@ describe('db check', () => {
     expect((await check(ledger)).join('\n')).toContain(problem)
   })
 
+  it('check: a node that ended between an ancestor and the block that commits it has no problem, and says which block it awaits', async () => {
+    const store = new MemoryStore()
+    const { ledger, maker } = await filledLedger(store, 3)
+    expect(ledger.awaitedHeight).toBeUndefined()
+    await ledger.commitBlock({ ...maker.next(), certificate: null, committedBy: 6 })
+    expect(ledger.awaitedHeight).toBe(6)
+    expect(await check(ledger)).toEqual([])
+    await ledger.commitBlock({ ...maker.next(), certificate: null, committedBy: 6 })
+    await ledger.commitBlock(maker.next())
+    expect(ledger.awaitedHeight).toBeUndefined()
+    expect(await check(ledger)).toEqual([])
+    // The same place, and the certificate lost later: that is damage.
+    await store.batch([{ key: heightKey('certificates', 6), value: undefined }], { sync: true })
+    expect(ledger.awaitedHeight).toBeUndefined()
+    expect(await check(ledger)).toEqual(['height 6: the last block has no commit certificate'])
+  })
+
   it('check: a state root other than the header’s is found, and the list of problems is bounded', async () => {
     const store = new MemoryStore()
     const { ledger } = await filledLedger(store, 9)

@@ -424,6 +424,32 @@ describe('§6 recover', () => {
     h.elapse('restart')
     expect(h.state.phase).toBe('recovering')
   })
+  it('its question is asked again of whoever is linked and has not answered, every 18th tick of the repeat timer, and no more once it runs', () => {
+    const h = recovering(5)
+    h.receiveFrom(0, h.answer(1, blamedBy(bc0)))
+    h.give({ type: 'disconnected', member: 1 })
+    const asked = (ticks: number): number[] =>
+      receivers(Array.from({ length: ticks }, () => h.elapse('repeat')).flat(), 'ask')
+    expect(asked(17)).toEqual([])
+    expect(asked(1)).toEqual([2, 3])
+    expect(asked(18)).toEqual([2, 3])
+    for (const from of [2, 3]) h.receiveFrom(from, h.answer(1, blamedBy(bc0)))
+    expect(asked(36)).toEqual([])
+    h.elapse('restart')
+    expect(h.state.phase).toBe('running')
+    expect(asked(36)).toEqual([])
+  })
+  it('in a later era it knows why view 0 was entered, and shows it, although its record is lost', () => {
+    const certificate = commits({ ...at(7, 3, FIRST), height: 40 }, [0, 1, 2])
+    const beginning = { kind: 'recover' as const, certificate }
+    const h = new Hand(5, 4, { era: 1, beginning }).start()
+    expect(h.state).toMatchObject({ phase: 'recovering', view: 0, reason: { kind: 'start', certificate } })
+    const start = { kind: 'start' as const, certificate }
+    for (const from of [0, 1, 2]) h.receiveFrom(from, { ...h.answer(0, start), era: 1 })
+    h.elapse('restart')
+    expect(h.state).toMatchObject({ phase: 'running', view: 0, barredView: 0, reason: start })
+    expect(sent(h.receiveFrom(0, { kind: 'ask', era: 1, nonce: 9 }), 'answer')).toMatchObject([{ reason: start }])
+  })
   it('it answers nobody’s question itself, and blames, which binds nobody, where it may sign nothing else', () => {
     const h = recovering(5)
     expect(sent(h.receiveFrom(0, { kind: 'ask', era: 0, nonce: 1 }), 'answer')).toEqual([])

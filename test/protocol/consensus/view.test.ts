@@ -1,5 +1,6 @@
 /** agreement.md §4.4 and §5: blames, the change of view, locks, the new leader, the end of an era. */
 import { describe, expect, it } from 'vitest'
+import type { Effect } from '../../../protocol/consensus/events.ts'
 import type { Certificate } from '../../../protocol/consensus/types.ts'
 import {
   at,
@@ -73,6 +74,31 @@ describe('§4.4 blames', () => {
     })
     // View v = 1 … 5, no CC at all: k = v − 1 − (−1) = v; the cap is 3.
     expect(times).toEqual([2, 4, 8, 8, 8])
+  })
+
+  it('a CC of an earlier view that is learnt late makes the doublings fewer, and the shorter time counts from then on', () => {
+    const h = new Hand(4, 3).start()
+    for (const view of [0, 1, 2]) {
+      h.receive(h.bc(blames(view, [0, 1])))
+      h.elapse('quit')
+    }
+    const { timer, afterMs } = h.timer('progress')
+    expect(afterMs).toBe(8 * BASE_MS)
+    h.give({ type: 'headers', blocks: [b1, b2] })
+    const progress = (effects: readonly Effect[]) =>
+      ofType(effects, 'startTimer').filter((effect) => effect.timer.kind === 'progress')
+    // k = 3 − 1 − 1, then 3 − 1 − 2.
+    expect(progress(h.receive(h.cc(commits(at(1, 0, b1), [0, 1, 2]))))).toMatchObject([{ timer, afterMs: 2 * BASE_MS }])
+    expect(progress(h.receive(h.cc(commits(at(2, 0, b2), [0, 1, 2]))))).toMatchObject([{ timer, afterMs: BASE_MS }])
+    expect(sent(h.elapse('progress'), 'blame')).toMatchObject([{ view: 3 }])
+    // Those that ran beside it say nothing new.
+    expect(sent(h.give({ type: 'elapsed', timer }), 'blame')).toEqual([])
+  })
+
+  it('a CC that changes nothing about the doublings starts no timer', () => {
+    const h = blamedIn(4, 3, [commits(s1, [0, 1, 2])])
+    const effects = h.receive(h.cc(commits(s2, [0, 1, 2])))
+    expect(ofType(effects, 'startTimer').filter(({ timer }) => timer.kind === 'progress')).toEqual([])
   })
 
   it('an equivocation → a blame with the proof, at once', () => {

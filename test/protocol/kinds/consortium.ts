@@ -53,6 +53,7 @@ export const GENESIS: Genesis = {
     },
   },
   apiKeys: API_KEYS.map((n) => [toHex(key(n))]),
+  modules: [],
 }
 export const TIME = 10_000_000
 export const CHAIN = new Uint8Array(32).fill(9)
@@ -185,7 +186,8 @@ export const report = (n: number, scorePpm = 250_000, category = 'process.unknow
   observedAt: 1,
   events: [{ category, severityPpm: 500_000, confidencePpm: 500_000, scorePpm, detail: 'nc' }],
   features: new Uint8Array(8),
-  model: { hash: new Uint8Array(32), version: '1' },
+  model: null,
+  scores: [],
 })
 /** Opinions as a payload: device number → trust, formed at `observedAt` (ms). */
 export const opinions = (trust: Readonly<Record<number, number>>, observedAt: number) => ({

@@ -324,7 +324,7 @@ describe('tables', () => {
       expect(kind.describe).toMatch(/\.$/)
       expect(kind.signers.length).toBeGreaterThan(0)
     }
-    expect(KINDS.size).toBe(17)
+    expect(KINDS.size).toBe(20)
   })
 
   it('every verdict has a penalty of 0 to 100, an HTTP status and a text; only rejections cost more than a few points', () => {

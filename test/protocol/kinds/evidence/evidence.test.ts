@@ -9,8 +9,11 @@ import type { Block, Slot } from '../../../../protocol/consensus/types.ts'
 import type { EvidencePayload } from '../../../../protocol/kinds/evidence/evidence.ts'
 import { payloadOf } from '../../../../protocol/kinds/evidence/make.ts'
 import { parseEvidenceKey, readEvidence } from '../../../../protocol/kinds/evidence/record.ts'
+import { readEra } from '../../../../protocol/kinds/governance/record.ts'
+import { LIMITS } from '../../../../protocol/limits.ts'
+import { PARAMETER_NAMES } from '../../../../protocol/members.ts'
 import { type Domain, sign } from '../../../../protocol/signature.ts'
-import { CHAIN, Chain, key, MEMBERS, secretKey } from '../consortium.ts'
+import { CHAIN, Chain, key, MEMBERS, make, secretKey } from '../consortium.ts'
 
 /** A block of its own at `height` on `parent`; `salt` makes it another one. */
 const blockOn = (parent: Uint8Array, height: number, salt = 0, over: Partial<Header> = {}): SealedHeader =>
@@ -192,6 +195,11 @@ describe('evidence that is refused', () => {
       expect(chain.picture()).toEqual(before)
     })
 
+  it('two eras in one piece → EVIDENCE_VOID', () => {
+    const payload = equivocation(about(a2, 1, 1), about(b2, 1, 1, 1), [2, 2])
+    expect(new Chain().run('evidence', 1, payload)).toBe('EVIDENCE_VOID')
+  })
+
   it('a vote for a block that ends the era: it may have been proposed again on itself (§5.5)', () => {
     const ends = blockOn(a1.hash, 2, 1, { nextMemberSetHash: new Uint8Array(32) })
     const payload = unlocked({ vote: by(2, 'vote', about(ends, 2, 0)), block: ends.bytes })
@@ -288,5 +296,60 @@ describe('from the core to the ledger', () => {
     expect(payloadOf(0, conflicting, () => undefined)).toBeUndefined()
     const both = { ...slot(a2, 0, 0), kind: 'commit' as const, signatures: new Map<number, Uint8Array>() }
     expect(payloadOf(0, { kind: 'fork', era: 0, first: both, second: both } as Evidence, bytesOf)).toBeUndefined()
+  })
+})
+
+describe('evidence of an era that is over', () => {
+  /** Ends the present era: another heartbeat. */
+  const endEra = (chain: Chain, change: unknown = heartbeat(300 + chain.height)): void => {
+    const { era, memberSet } = readEra(chain.entries)
+    const validUntil = chain.time + 60_000
+    const payload = { era, change, expiresAt: chain.time + 60_000, reason: '' }
+    const proposal = make('governance.propose', 1, payload, { validUntil })
+    expect(chain.apply(proposal)).toBeNull()
+    for (const by of [2, 3].slice(0, Math.floor(memberSet.members.length / 2)))
+      expect(
+        chain.apply(make('governance.approve', by, { proposal: proposal.transaction.id }, { validUntil })),
+      ).toBeNull()
+    expect(readEra(chain.entries).era).toBe(era + 1)
+  }
+  const heartbeat = (heartbeatMs: number) => ({
+    kind: 'parameters',
+    values: Object.fromEntries(PARAMETER_NAMES.map((name) => [name, name === 'heartbeatMs' ? heartbeatMs : null])),
+  })
+
+  it('is judged by the members of that era, also against one that has left since', () => {
+    const chain = new Chain()
+    endEra(chain, { kind: 'remove', publicKey: key(4) })
+    const votes = conflict(cast(4, 'vote', about(b2, 5, 1)), cast(4, 'vote', about(a3, 5, 2)), [a3])
+    expect(chain.run('evidence', 1, votes)).toBeNull()
+    expect(readEvidence(chain.entries, toHex(key(4)), 0, 5)).toMatchObject({ kind: 'conflict', height: chain.height })
+    expect(chain.run('evidence', 2, votes)).toBe('EVIDENCE_KNOWN')
+    // Leader of view 7 among four is member 4; among the three of now it would be member 2.
+    expect(chain.run('evidence', 1, equivocation(about(a2, 7, 0), about(b2, 7, 0), [2, 2]))).toBe('EVIDENCE_SIGNER')
+    expect(chain.run('evidence', 1, equivocation(about(a2, 7, 0), about(b2, 7, 0), [4, 4]))).toBeNull()
+    expect(chain.run('evidence', 1, unlocked())).toBeNull()
+  })
+
+  it('of a place where its members did not sign is no evidence in their own era either', () => {
+    const chain = new Chain()
+    endEra(chain, { kind: 'remove', publicKey: key(4) })
+    const [a, b] = [blockOn(CHAIN, 9, 1, { era: 1 }), blockOn(CHAIN, 9, 2, { era: 1 })]
+    const votes = (member: number) =>
+      conflict(cast(member, 'vote', about(a, 0, 0, 1)), cast(member, 'vote', about(b, 0, 0, 1)))
+    expect(chain.run('evidence', 1, votes(4))).toBe('EVIDENCE_SIGNER')
+    expect(chain.run('evidence', 1, votes(3))).toBeNull()
+  })
+
+  it('is taken until its era has been over for sixteen eras, and the state keeps no more of them', () => {
+    const chain = new Chain()
+    for (let i = 0; i < LIMITS.evidenceErasMax; i++) endEra(chain)
+    const shown = (view: number) => equivocation(about(a2, view, 0), about(b2, view, 0), [2, 2])
+    expect(chain.run('evidence', 1, shown(1))).toBeNull()
+    endEra(chain)
+    expect(chain.run('evidence', 1, shown(5))).toBe('EVIDENCE_ERA')
+    for (let i = 0; i < 3; i++) endEra(chain)
+    const kept = [...chain.entries.keys()].filter((name) => name.startsWith('era/past/'))
+    expect(kept).toHaveLength(LIMITS.evidenceErasMax)
   })
 })

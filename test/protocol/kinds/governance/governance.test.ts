@@ -8,6 +8,7 @@ import {
   PROPOSAL_PREFIX,
   readAddresses,
   readEra,
+  readOpen,
   readProposal,
   readSuccession,
 } from '../../../../protocol/kinds/governance/record.ts'
@@ -67,6 +68,8 @@ function propose(chain: Chain, by: number, change: Change, over: object = {}): U
 }
 const approve = (chain: Chain, by: number, proposal: Uint8Array | Code): Code | null =>
   chain.apply(make('governance.approve', by, { proposal }, { validUntil: chain.time + 1000 }))
+const withdraw = (chain: Chain, by: number, proposal: Uint8Array | Code): Code | null =>
+  chain.apply(make('governance.withdraw', by, { proposal }, { validUntil: chain.time + 1000 }))
 /** Proposes and approves by as many members as it takes. */
 function carryOut(chain: Chain, change: Change, members: readonly number[] = [1, 2, 3]): void {
   const [first, ...others] = members as [number, ...number[]]
@@ -116,6 +119,34 @@ describe('governance: from a proposal to the next era', () => {
     expect(execution.apply(make('kv.put', 11, { key: 'after', value: Uint8Array.of(1) }))).toBe('ERA_ENDED')
     expect(execution.apply(make('governance.approve', 3, { proposal: id }))).toBe('ERA_ENDED')
     expect([...execution.state.changes().keys()]).toEqual(picture)
+  })
+
+  test('its proposer takes it back: it is gone with its approvals, and its place is free', () => {
+    const chain = new Chain()
+    const before = chain.picture()
+    const id = propose(chain, 1, add(5)) as Uint8Array
+    expect(approve(chain, 2, id)).toBe(null)
+    expect(withdraw(chain, 1, id)).toBe(null)
+    expect(chain.picture()).toEqual(before)
+    expect(approve(chain, 3, id)).toBe('GOVERNANCE_UNKNOWN')
+    expect(withdraw(chain, 1, id)).toBe('GOVERNANCE_UNKNOWN')
+    for (let n = 0; n < LIMITS.proposalsOpenMax; n++) propose(chain, 1, set({ heartbeatMs: 200 + n }))
+    expect(propose(chain, 1, add(5))).toBe('GOVERNANCE_FULL')
+    const [open] = readOpen(chain.entries, toHex(key(1))) as [Uint8Array]
+    chain.time += 2 * DAY_MS
+    expect(withdraw(chain, 1, open)).toBe(null)
+    expect(readOpen(chain.entries, toHex(key(1)))).toHaveLength(LIMITS.proposalsOpenMax - 1)
+  })
+
+  test('nobody else takes it back, and nobody one that was carried out', () => {
+    const chain = new Chain()
+    const id = propose(chain, 1, remove(4)) as Uint8Array
+    expect(withdraw(chain, 2, id)).toBe('GOVERNANCE_FOREIGN')
+    expect(withdraw(chain, 11, id)).toBe('TX_FORBIDDEN')
+    expect(approve(chain, 2, id)).toBe(null)
+    expect(approve(chain, 3, id)).toBe(null)
+    expect(withdraw(chain, 1, id)).toBe('GOVERNANCE_UNKNOWN')
+    expect(membersOf(chain)).toEqual(['m1', 'm2', 'm3'])
   })
 
   test('a proposal of an era that is over is gone with it', () => {
