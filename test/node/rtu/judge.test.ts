@@ -52,6 +52,7 @@ const report = (
   })),
   features: encodeFeatures(featuresOf({ findingCount }, [])),
   model: null,
+  scores: [],
 })
 
 const rowOf = (judge: Judge, n: number): TrustRow | undefined => judge.table.find(({ device }) => device === id(n))
