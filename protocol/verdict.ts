@@ -441,28 +441,24 @@ export const VERDICTS = {
   LIGHT_CARD: reject(
     20,
     422,
-    'Not a card of a device: not of the shape, not signed, or signed by another device than the one that hands it in.',
+    'Not a card of a device: not of the shape, not signed, or not by the device that hands it in.',
   ),
   SEGMENT_STRANGER: ignore(
     0,
     403,
-    'What was heard in the segment is signed by no device that is known to be in service there. It is looked up in the chain.',
+    'Signed by no device known to be in service in the segment. It is looked up in the chain.',
   ),
   SEGMENT_STALE: ignore(
     0,
     409,
-    'A report of another moment than now, or not newer than the last of its device: it is no evidence of the present, and compared with nothing.',
+    'A report or card of another moment than now, or not newer than the last. Compared with nothing.',
   ),
   SEGMENT_RATE: ignore(
     0,
     429,
     'A device says more in its segment than one device has to say. The rest is passed over.',
   ),
-  SEGMENT_KIND: reject(
-    20,
-    422,
-    'What was heard in the segment is neither a report, nor opinions, nor a card of a device.',
-  ),
+  SEGMENT_KIND: reject(20, 422, 'Heard in the segment: neither a report, nor opinions, nor a card of a device.'),
   LIGHT_FORBIDDEN: ignore(
     1,
     403,
