@@ -4,7 +4,6 @@
  */
 import { createConnection } from 'node:net'
 import type { RtuStatus } from '../node/rtu/options.ts'
-import { statusSocketIn } from '../node/rtu/statusSocket.ts'
 import { CommandError, EXIT } from './failure.ts'
 import { record, table } from './output.ts'
 
@@ -13,6 +12,7 @@ const ANSWER_MS = 1000
 
 /** Asks the RTU whose data directory this is. CommandError RTU_NOT_RUNNING (exit 69). */
 export async function askRtu(dataDirectory: string): Promise<RtuStatus> {
+  const { statusSocketIn } = await import('../node/rtu/statusSocket.ts')
   try {
     return JSON.parse(await readAll(statusSocketIn(dataDirectory))) as RtuStatus
   } catch (cause) {

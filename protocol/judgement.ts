@@ -58,7 +58,7 @@ export function consistencyOf({ peer, own, observable }: Comparison): number | n
 /** Local trust in one peer. */
 export type LocalTrust = {
   readonly trustPpm: number
-  /** Memory of misbehaviour: how much of the whole is out of reach for now. */
+  /** Memory of misbehaviour: how much of the whole is out of reach. */
   readonly memoryPpm: number
 }
 

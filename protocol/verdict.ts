@@ -438,31 +438,11 @@ export const VERDICTS = {
     403,
     'The report is signed by another key than that of the device which hands it in. Each device hands in its own.',
   ),
-  LIGHT_CARD: reject(
-    20,
-    422,
-    'Not a card of a device: not of the shape, not signed, or signed by another device than the one that hands it in.',
-  ),
-  SEGMENT_STRANGER: ignore(
-    0,
-    403,
-    'What was heard in the segment is signed by no device that is known to be in service there. It is looked up in the chain.',
-  ),
-  SEGMENT_STALE: ignore(
-    0,
-    409,
-    'A report of another moment than now, or not newer than the last of its device: it is no evidence of the present, and compared with nothing.',
-  ),
-  SEGMENT_RATE: ignore(
-    0,
-    429,
-    'A device says more in its segment than one device has to say. The rest is passed over.',
-  ),
-  SEGMENT_KIND: reject(
-    20,
-    422,
-    'What was heard in the segment is neither a report, nor opinions, nor a card of a device.',
-  ),
+  LIGHT_CARD: reject(20, 422, 'Not a card of the device that hands it in: odd, unsigned, or signed by another.'),
+  SEGMENT_STRANGER: ignore(0, 403, 'Signed by no device known to be in service in the segment. It is looked up.'),
+  SEGMENT_STALE: ignore(0, 409, 'A report or card of another moment than now. It is compared with nothing.'),
+  SEGMENT_RATE: ignore(0, 429, 'More than one device has to say in its segment. The rest is passed over.'),
+  SEGMENT_KIND: reject(20, 422, 'Heard in the segment: neither a report, nor opinions, nor a card.'),
   LIGHT_FORBIDDEN: ignore(
     1,
     403,

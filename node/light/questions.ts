@@ -1,6 +1,7 @@
 /**
  * Questions of devices (ledger.md §6): a report or opinions handed in, a proof of state, a receipt, how eras ended. Stage: **report** → pool.
- * Invariants: a device hands in its own reports and opinions only and is given proofs of what concerns it only; every refusal has a code of the table;
+ * Invariants: a device hands in its own reports and opinions only and is given proofs of what concerns it only; every refusal has a code of
+ * the table;
  * what proofs cost altogether is bounded, whoever asks.
  */
 import { toHex } from '../../protocol/bytes.ts'

@@ -128,7 +128,8 @@ export type Network = {
   onPush(handler: (peer: PublicKeyHex, bytes: Uint8Array) => void | Promise<void>): void
 
   /**
-   * Gossips a piece (≤ `gossipBytesMax`) to all members, or from a device to its segment (topic `segment`). Resolves with the number of peers it was handed to. Whoever hears it passes it on, unless
+   * Gossips a piece (≤ `gossipBytesMax`) to all members, or from a device to its segment (topic `segment`). Resolves with the number of
+   * peers it was handed to. Whoever hears it passes it on, unless
    * all `others` members that there are beside this one hear it from here.
    */
   publish(topic: GossipTopic, bytes: Uint8Array, others?: number): Promise<number>

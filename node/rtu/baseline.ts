@@ -1,6 +1,7 @@
 /**
  * RTU: what the monitors have learnt, between two runs.
- * Invariants: the file is signed (ownFile.ts); one that is missing means that nothing was learnt yet, which the reports then say; one that is damaged is an error and
+ * Invariants: the file is signed (ownFile.ts); one that is missing means that nothing was learnt yet, which the reports then say; one that
+ * is damaged is an error and
  * never a reason to learn anew, since whoever can spoil it could otherwise have himself learnt. To learn again, an operator deletes it.
  */
 import { CborError } from '../../protocol/cbor.ts'

@@ -9,7 +9,10 @@ import { decodeModuleInput, encodeModuleInput } from '../../protocol/modules/inp
 
 /** Format of the vector. */
 export const FEATURES_VERSION = 2
-/** Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli` and `clockOffsetMs`. */
+/**
+ * Names in the order of the vector. `…Ppm` are parts per million of the whole machine; all others are counts, except `loadMilli` and
+ * `clockOffsetMs`.
+ */
 export const FEATURE_NAMES = [
   'processCount',
   'processUnknownCount',

@@ -3,6 +3,7 @@
  * Invariants: every read is bounded in bytes or entries and says when it was cut; only regular files are read (a FIFO or device put in
  * the place of a watched file cannot make the reader wait); a failed read is a value or an error with `code`, never a crash.
  */
+import { createHash } from 'node:crypto'
 import {
   closeSync,
   constants,
@@ -46,6 +47,8 @@ export type Machine = {
   readFile(path: string, bytesMax: number): FileContent
   /** The same from byte `offset` on, for what only grows. */
   readFrom(path: string, offset: number, bytesMax: number): FileContent
+  /** SHA-256 (hexadecimal) of the first `bytesMax` bytes, and how many there were; nothing of it is kept in memory. */
+  digest(path: string, bytesMax: number): { readonly digest: string; readonly bytes: number }
   readdir(path: string, entriesMax: number): DirectoryContent
   readlink(path: string): string
   /** Follows links, those of /proc too. */
@@ -83,9 +86,8 @@ export function realMachine(): Machine {
   // Files of /proc are small and read every cycle: one shared buffer, and a copy of exactly what was read.
   const scratch = new Uint8Array(16 * 1024)
   const readFrom = (path: string, offset: number | null, bytesMax: number): FileContent => {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+    const fd = openRegular(path)
     try {
-      if (!fstatSync(fd).isFile()) throw Object.assign(new Error('not a regular file'), { code: 'EINVAL' })
       return readBounded(fd, offset, bytesMax, scratch)
     } finally {
       closeSync(fd)
@@ -94,6 +96,22 @@ export function realMachine(): Machine {
   return {
     readFile: (path, bytesMax) => readFrom(path, null, bytesMax),
     readFrom,
+    digest(path, bytesMax) {
+      const fd = openRegular(path)
+      try {
+        const hash = createHash('sha256')
+        let bytes = 0
+        while (bytes < bytesMax) {
+          const read = readSync(fd, scratch, 0, Math.min(scratch.length, bytesMax - bytes), null)
+          if (read === 0) break
+          hash.update(scratch.subarray(0, read))
+          bytes += read
+        }
+        return { digest: hash.digest('hex'), bytes }
+      } finally {
+        closeSync(fd)
+      }
+    },
     readdir(path, entriesMax) {
       const directory = opendirSync(path, { bufferSize: 256 })
       try {
@@ -117,6 +135,13 @@ export function realMachine(): Machine {
     wallMs: () => Date.now(),
     cpus: () => Math.max(1, availableParallelism()),
   }
+}
+
+function openRegular(path: string): number {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  if (fstatSync(fd).isFile()) return fd
+  closeSync(fd)
+  throw Object.assign(new Error('not a regular file'), { code: 'EINVAL' })
 }
 
 function readBounded(fd: number, offset: number | null, bytesMax: number, scratch: Uint8Array): FileContent {

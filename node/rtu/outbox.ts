@@ -78,7 +78,8 @@ export type OutboxNeeds = {
 }
 export type Outbox = {
   /**
-   * Signs and holds a transaction of `kind`, and gives it as it was signed. Rejects with RTU_WRITE_FAILED where it could not be written; it is then held in memory
+   * Signs and holds a transaction of `kind`, and gives it as it was signed. Rejects with RTU_WRITE_FAILED where it could not be written; it
+   * is then held in memory
    * only, and delivered if the process lives until then.
    */
   add(kind: string, payload: CborValue, hasEvents: boolean): Promise<Transaction>

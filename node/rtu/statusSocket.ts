@@ -1,6 +1,7 @@
 /**
  * RTU: what it tells of itself to who may open its folder: one answer in JSON for each connection to a socket in the data directory.
- * Invariants: nothing that is sent in is read; the folder belongs to the owner alone, and so does the socket; where it cannot be made (a path that is too
+ * Invariants: nothing that is sent in is read; the folder belongs to the owner alone, and so does the socket; where it cannot be made (a
+ * path that is too
  * long, another system) the unit runs without it and says so.
  */
 import { chmod, rm } from 'node:fs/promises'
@@ -13,7 +14,10 @@ export const statusSocketIn = (dataDirectory: string): string => join(dataDirect
 /** Connections at once; further ones are closed. */
 export const STATUS_CONNECTIONS_MAX = 4
 
-/** Answers at `statusSocketIn(dataDirectory)`; undefined where it cannot. The directory is locked by the caller, so what lies there is a remainder. */
+/**
+ * Answers at `statusSocketIn(dataDirectory)`; undefined where it cannot. The directory is locked by the caller, so what lies there is a
+ * remainder.
+ */
 export async function serveStatus(
   dataDirectory: string,
   status: () => unknown,

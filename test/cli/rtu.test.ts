@@ -265,7 +265,7 @@ describe('rtu', () => {
         .lines()
         .map(({ msg }) => msg)
         .join('\n'),
-    ).toMatch(/RTU_BASELINE_DAMAGED/)
+    ).toMatch(/RTU_FILE_ALTERED/)
   }, 60_000)
 
   it('standard input closes, where that was asked for → it stops', async () => {

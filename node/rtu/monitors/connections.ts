@@ -117,7 +117,7 @@ function fanOut(count: number, { fanOutMax }: ConnectionsBaseline): Finding[] {
 }
 
 /** Bytes in and out of all interfaces but loopback (/proc/net/dev); undefined where the system does not say. */
-export function interfaceBytes(machine: Machine): number | undefined {
+function interfaceBytes(machine: Machine): number | undefined {
   const content = attempt(() => machine.readFile('/proc/net/dev', 64 * 1024))
   if ('refusal' in content) return undefined
   let total = 0

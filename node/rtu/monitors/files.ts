@@ -4,7 +4,6 @@
  * those can be forged, also in rotation, `recheckBytesMax` of content in each cycle; a watched directory stands for the regular files
  * directly in it; at most `filesMax` files.
  */
-import { createHash } from 'node:crypto'
 import { boolean, integer, list, optional, record, type TypeOf, text } from '../../../protocol/codec.ts'
 import { attempt, type FileFacts, type Machine } from '../machine.ts'
 import { blindOf, detailOf, type Finding, type Monitor, type Turn, worstFindings } from '../monitor.ts'
@@ -196,8 +195,8 @@ const marksOf = ({ device, inode, sizeBytes, modifiedMs, changedMs }: FileFacts)
   `${device} ${inode} ${sizeBytes} ${modifiedMs} ${changedMs}`
 
 function digestOf(machine: Machine, path: string, bytesMax: number): string | null {
-  const content = attempt(() => machine.readFile(path, bytesMax))
-  return 'refusal' in content ? null : createHash('sha256').update(content.value.bytes).digest('hex')
+  const content = attempt(() => machine.digest(path, bytesMax))
+  return 'refusal' in content ? null : content.value.digest
 }
 
 function learnFiles(files: readonly WatchedFile[], learnt: FilesBaseline['learnt']): FilesBaseline['learnt'] {

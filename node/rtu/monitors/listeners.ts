@@ -116,7 +116,10 @@ export const listenersMonitor = (options: ListenersOptions = LISTENERS_DEFAULTS)
 
 const keyOf = ({ protocol, address, port }: Listener): string => `${protocol} ${address} ${port}`
 
-/** Waiting sockets of a table of /proc/net (proc_pid_net(5)), the open connections among the others, and the number of those. Lines out of shape are passed over. */
+/**
+ * Waiting sockets of a table of /proc/net (proc_pid_net(5)), the open connections among the others, and the number of those. Lines out of
+ * shape are passed over.
+ */
 export function parseSocketTable(
   protocol: Listener['protocol'],
   table: string,

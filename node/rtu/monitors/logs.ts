@@ -1,6 +1,7 @@
 /**
  * RTU, monitor `logs`: failed log-ins, and lines with texts that the operator names, in log files that grow.
- * Invariants: a file is read from where the last cycle ended, at most `bytesMax` a cycle, and what is beyond is passed over and said; a rotated file is
+ * Invariants: a file is read from where the last cycle ended, at most `bytesMax` a cycle, and what is beyond is passed over and said; a
+ * rotated file is
  * read to its end under its new name; texts are looked for as they stand and never as patterns, so that no line can make the search slow; no
  * line is ever part of a finding, since lines hold names and secrets. What was written while the unit did not run is not seen.
  */

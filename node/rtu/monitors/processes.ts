@@ -6,7 +6,6 @@
  * at most `processesMax` processes and `executablesMax` executables. What lives and dies between two cycles is not seen, nor what a
  * known interpreter is given to run.
  */
-import { createHash } from 'node:crypto'
 import { integer, list, optional, record, text } from '../../../protocol/codec.ts'
 import { attempt, type FileFacts, type Machine, textOf } from '../machine.ts'
 import { blindOf, cannotSee, detailOf, type Finding, type Monitor, worstFindings } from '../monitor.ts'
@@ -287,7 +286,7 @@ function learnParents(
 const SHELL = /\/(?:ba|da|a|k|z|tc|c)?sh$|\/busybox$|\/(?:python|perl|ruby|php|lua|node)[0-9.]*$/
 
 /** Findings about known programs that were started by others than those of the baseline. Of programs with many starters nothing is said. */
-export function scoreParents(
+function scoreParents(
   seen: readonly ProcessSeen[],
   executables: ProcessesBaseline['executables'],
   parents: ProcessesBaseline['parents'],
@@ -340,11 +339,11 @@ function hashNext(
     const known = changed.get(path) ?? []
     const at = known.findIndex((one) => sameFile(one, identity))
     if (at < 0 || (learning && known[at]?.digest != null)) continue
-    const content = attempt(() => machine.readFile(`/proc/${process.pid}/exe`, hashBytesMax))
+    const content = attempt(() => machine.digest(`/proc/${process.pid}/exe`, hashBytesMax))
     hashedLast = path
     if ('refusal' in content) continue
-    budget -= Math.max(4096, content.value.bytes.length)
-    const digest = createHash('sha256').update(content.value.bytes).digest('hex')
+    const { digest, bytes } = content.value
+    budget -= Math.max(4096, bytes)
     const learntDigest = known[at]?.digest ?? null
     if (learning) changed.set(path, known.with(at, { ...identity, digest }))
     else if (learntDigest !== null && learntDigest !== digest) altered.add(path)

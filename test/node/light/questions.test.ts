@@ -107,7 +107,7 @@ describe('submit', () => {
 })
 
 describe('state', () => {
-  it('own record, those of its segment, trust, blacklist and reinstatement of any device → a proof that the genesis verifies, of absence too', async () => {
+  it('own record, those of its segment, trust and blacklist of any device → a proof that the genesis verifies, of absence too', async () => {
     const keys = [
       // The last is of no device: that there is none is proved.
       ...[21, 22, 29].map((n) => `device/${address(n)}`),

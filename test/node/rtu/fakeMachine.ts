@@ -2,6 +2,7 @@
  * A machine made up in memory: a tree of files, links and processes under the test's control, behind the seam of `node/rtu/machine.ts`.
  * Invariant: it refuses as Linux does (ENOENT, EACCES, EINVAL) and counts what was read, so that tests can see what was not.
  */
+import { createHash } from 'node:crypto'
 import type { FileFacts, Machine } from '../../../node/rtu/machine.ts'
 
 /** A file of the tree. `refuses`: the code that every access to it gives. */
@@ -96,6 +97,11 @@ export class FakeMachine implements Machine {
     if (file.content === undefined) throw refusal('EINVAL')
     const bytes = new TextEncoder().encode(file.content).subarray(offset)
     return { bytes: bytes.subarray(0, bytesMax), truncated: bytes.length > bytesMax }
+  }
+
+  digest(path: string, bytesMax: number) {
+    const { bytes } = this.readFile(path, bytesMax)
+    return { digest: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length }
   }
 
   wallMs() {

@@ -53,6 +53,7 @@ const report = (
   features: encodeFeatures(featuresOf({ findingCount }, [])),
   scores: [],
   model: null,
+  scores: [],
 })
 
 const rowOf = (judge: Judge, n: number): TrustRow | undefined => judge.table.find(({ device }) => device === id(n))

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { RtuOptions } from '../../../node/rtu/options.ts'
 import { toHex } from '../../../protocol/bytes.ts'
+import { decodeDevice, deviceStateKey } from '../../../protocol/kinds/device/record.ts'
 import { readOpinions } from '../../../protocol/kinds/trust/opinions.ts'
 import { type FakeMachine, ordinaryMachine } from './fakeMachine.ts'
 import { deviceId, genesisOf, Member, type Rtu, startRtu, temporaryFolder, tidyUp, until } from './world.ts'
@@ -111,6 +112,28 @@ describe('a segment whose members are gone', () => {
       })
     }
   })
+})
+
+describe('a device that was taken over', () => {
+  it('is blacklisted in the chain within three of its reports, by what its peers think of it; nobody else is', async () => {
+    const member = await Member.start(genesisOf(1))
+    const { rtus, machines } = await segmentOf(4, member, { intervalMs: 2000 })
+    const { reads } = member.node.executor
+    const statusOf = (n: number): string => {
+      const value = reads.state(deviceStateKey(toHex(deviceId(n))))?.value
+      return value === undefined ? 'none' : decodeDevice(value).status
+    }
+    // Each has told what it thinks of each: from then on there are enough voices.
+    await until(() => [1, 2, 3, 4].every((n) => statusOf(n) === 'trusted'), 'all are trusted')
+    intrude(machines[3] as FakeMachine)
+    await until(() => statusOf(4) === 'blacklisted', 'blacklisted')
+    const reports = await member.reports(4)
+    const first = reports.findIndex(({ events }) => events.some(({ category }) => category === 'process.unknown'))
+    expect(first).toBeGreaterThanOrEqual(0)
+    expect(reports.length - first).toBeLessThanOrEqual(3)
+    expect([1, 2, 3].map(statusOf)).toEqual(['trusted', 'trusted', 'trusted'])
+    await until(() => rtus.slice(0, 3).every(({ status }) => status.peersKnown === 2), 'it is in the roster no longer')
+  }, 120_000)
 })
 
 describe('who is in the segment', () => {

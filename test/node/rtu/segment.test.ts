@@ -81,7 +81,7 @@ describe('gossip of the segment', () => {
   })
 
   it('a category that is not of the list → TX_PAYLOAD', () => {
-    const payload = [fromHex(address(22)), 1, [['process.nonsense', 1, 1, 0, '']], new Uint8Array(0), null]
+    const payload = [fromHex(address(22)), 1, [['process.nonsense', 1, 1, 0, '']], new Uint8Array(0), null, []]
     const draft = { kind: 'device.report', payload, nonce: new Uint8Array(16), validUntil: 1 }
     const bytes = signTransaction(draft, CHAIN_ID, new Uint8Array(32).fill(22)).bytes
     expect(segment().hearGossip(bytes)).toBe('TX_PAYLOAD')
