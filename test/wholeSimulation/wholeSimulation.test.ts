@@ -1,7 +1,7 @@
 /** The simulator of whole members itself: a bounded number of seeds, that a seed is one run, and that it catches what it must. */
 import { describe, expect, it } from 'vitest'
 import { smallest } from './minimise.ts'
-import { reduced, type Scenario, scenarioOf } from './scenario.ts'
+import { ADDITIONS_FROM, reduced, type Scenario, scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 const run = (scenario: Scenario) => new World(scenario).run()
@@ -22,6 +22,36 @@ describe('whole members under a simulated clock, network and disk', () => {
     },
     120_000,
   )
+
+  it('8 seeds while members, keys and parameters change: eras begin, the leader of a closing block is struck, nothing that must not be seen', async () => {
+    const struck = new Map<string, number>()
+    const scenarios = Array.from({ length: 60 }, (_, i) => scenarioOf(ADDITIONS_FROM + i)).filter(
+      ({ isQuiet, n, faults }) => !isQuiet && n > 1 && faults.some(({ kind }) => kind === 'change'),
+    )
+    for (const scenario of scenarios.slice(0, 8)) {
+      const { violations, injected } = await run(scenario)
+      expect(violations, `npm run simulate:whole -- --seed ${scenario.seed} --trace`).toEqual([])
+      for (const [kind, times] of injected) struck.set(kind, (struck.get(kind) ?? 0) + times)
+    }
+    const eras = [...struck].filter(([kind]) => kind.startsWith('era by')).reduce((sum, [, times]) => sum + times, 0)
+    expect(eras).toBeGreaterThan(2)
+    expect(struck.get('struck at the closing block')).toBeGreaterThan(0)
+  }, 300_000)
+
+  it('an hour with little in it passes in a moment: the members sleep while nothing is to be done', async () => {
+    const still = { ...scenarioOf(ADDITIONS_FROM), n: 4, lights: 0, clients: 0, liars: new Map(), faults: [] }
+    const parameters = { ...still.parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
+    const { violations, events } = await run({
+      ...still,
+      parameters,
+      isQuiet: true,
+      candidates: 0,
+      faultyMs: 3_600_000,
+    })
+    expect(violations).toEqual([])
+    // About the questions of the heads and the echoes, and 60 blocks: 40 a second.
+    expect(events).toBeLessThan(40 * 3600)
+  }, 120_000)
 
   it('one seed is one run: the same hash of everything that happened, another for another seed', async () => {
     const [first, again, other] = [await run(scenarioOf(7)), await run(scenarioOf(7)), await run(scenarioOf(8))]
