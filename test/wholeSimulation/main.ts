@@ -101,11 +101,13 @@ const listed = (counts: ReadonlyMap<string, number>): string =>
 const { user, system } = process.cpuUsage()
 const busySeconds = (user + system) / 1e6
 console.log(
-  `whole members: ${sum.seeds} seeds from ${first} (${listed(kinds)}), ${sum.failed} failed, ${sum.givenUp} not over in time, ${seconds.toFixed(1)} s, ${busySeconds.toFixed(1)} s of processor time`,
+  `whole members: ${sum.seeds} seeds from ${first} (${listed(kinds)}), ${sum.failed} failed, ${sum.givenUp} not over in time, ` +
+    `${seconds.toFixed(1)} s, ${busySeconds.toFixed(1)} s of processor time`,
 )
 console.log(
   `virtual time ${(sum.virtualMs / 3_600_000).toFixed(2)} h, ${(sum.virtualMs / 1000 / seconds).toFixed(0)} times as fast, ` +
-    `${(sum.virtualMs / 1000 / busySeconds).toFixed(0)} times by processor time; fastest seed ${fastest.toFixed(0)}, slowest ${slowest.toFixed(0)} times; ${sum.events} events, ` +
+    `${(sum.virtualMs / 1000 / busySeconds).toFixed(0)} times by processor time; ` +
+    `fastest seed ${fastest.toFixed(0)}, slowest ${slowest.toFixed(0)} times; ${sum.events} events, ` +
     `${sum.heights} heights, ${sum.transactions} transactions`,
 )
 for (const kind of ['quiet', 'busy']) {

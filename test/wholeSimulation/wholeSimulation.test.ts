@@ -23,7 +23,7 @@ describe('whole members under a simulated clock, network and disk', () => {
     120_000,
   )
 
-  it('7 seeds while members, keys and parameters change: eras begin, the leader of a closing block is struck, nothing that must not be seen', async () => {
+  it('7 seeds while members, keys and parameters change: eras begin, leaders of closing blocks are struck, nothing is wrong', async () => {
     const struck = new Map<string, number>()
     for (let seed = 40_000; seed < 40_007; seed++) {
       const { violations, injected } = await run(scenarioOf(seed))
