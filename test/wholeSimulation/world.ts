@@ -419,12 +419,11 @@ export class World {
     look()
     await schedule.run(deadline, () => failed() || done)
     if (failed() || done) return
-    const heads = changes
-      .members()
-      .map(
-        ({ place, node }) =>
-          `${place} ${node === undefined ? 'down' : `era ${node.executor.era.era} ${node.executor.head.height} view ${node.driver.state.view} ${node.driver.state.phase}`}`,
-      )
+    const heads = changes.members().map(({ place, node }) => {
+      if (node === undefined) return `${place} down`
+      const { view, phase } = node.driver.state
+      return `${place} era ${node.executor.era.era} ${node.executor.head.height} view ${view} ${phase}`
+    })
     const missing = probes.filter((id) => !this.#isEverywhere(id)).length
     this.checker.violation(
       `no progress after healing: ${heads.join(', ')}; ${missing} of ${probes.length} probes missing`,
