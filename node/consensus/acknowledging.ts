@@ -1,5 +1,6 @@
 /**
- * Acknowledgements wait a moment for each other and for what else goes to the same member; far less than the sender waits to repeat (agreement.md §3).
+ * Acknowledgements wait a moment for each other and for what else goes to the same member; far less than the sender waits to repeat
+ * (agreement.md §3).
  * Stage: **consensus**.
  */
 import type { MemberIndex } from '../../protocol/consensus/types.ts'

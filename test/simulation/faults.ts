@@ -101,7 +101,7 @@ export class Faults {
     })
   }
 
-  /** A block that ends an era was built by `leader`: about when it is voted on, its leader is gone, or everybody, or the members that leave hear nothing. */
+  /** A block that ends an era was built by `leader`: about when it is voted on, its leader or everybody is gone, or those who leave hear nothing. */
   closing(leader: Member, era: number): void {
     const { queue, random, scenario, network } = this.#world
     if (scenario.theme !== 'closing' || network.healed || random.chance(0.2)) return

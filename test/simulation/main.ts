@@ -1,7 +1,7 @@
 /**
- * `npm run simulate -- --minutes 5 [--from 1]`: a third of the time for the consensus core, every fourth seed of it about the ends of eras, and the rest
- * for whole members (test/wholeSimulation). `--seeds 2000 [--from 1] [--seed 7 --trace]`: the core alone, that many seeds. `--hunt [--only 7a]`: hunts the
- * mutants instead (hunt.ts). Prints each failing seed with the command that replays it, and exits 1 if any failed.
+ * `npm run simulate -- --minutes 5 [--from 1]`: a third of the time for the consensus core, every fourth seed of it about the ends of eras, and
+ * the rest for whole members (test/wholeSimulation). `--seeds 2000 [--from 1] [--seed 7 --trace]`: the core alone, that many seeds.
+ * `--hunt [--only 7a]`: hunts the mutants instead (hunt.ts). Prints each failing seed with the command that replays it, and exits 1 if any failed.
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

@@ -10,7 +10,7 @@ describe('simulation', () => {
     }
   }, 240_000)
 
-  it('20 seeds about the ends of eras: the leader of a closing block is struck, members sleep, eras are passed over; whoever left learns of it', () => {
+  it('20 seeds about the ends of eras: closing blocks are struck, members sleep, eras are passed over; whoever left learns of it', () => {
     const struck = new Map<string, number>()
     for (let seed = CLOSING_FROM; seed < CLOSING_FROM + 20; seed++) {
       const world = new World(scenarioOf(seed))

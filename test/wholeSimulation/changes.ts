@@ -3,7 +3,9 @@
  * the members that joined or changed their key follow. At the worst moment, when the block that closes the era is under way, its leader is struck.
  * Invariant: a change is only begun where the set after it bears the liars that are in it, for else nothing is promised.
  */
+import { decodeHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
+import { decodeFrame } from '../../protocol/consensus/wire.ts'
 import { publicKeyOf } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { setAfter } from '../../protocol/kinds/governance/change.ts'
@@ -244,5 +246,17 @@ export class Changes {
     const isFar = scenario.faults.some(({ kind }) => kind === 'clockJump') || scenario.kind === 'lying'
     const keepsAll = this.members(after).some(({ keepsAll: one }) => one)
     return keepsAll && liars.size <= f && (!isFar || f >= before)
+  }
+}
+
+/** Whether a pushed frame proposes a block that ends its era. */
+export function isClosing(bytes: Uint8Array): boolean {
+  try {
+    const frame = decodeFrame(bytes)
+    const message = frame.kind === 'message' ? frame.message.unverified : undefined
+    return message?.kind === 'proposal' && decodeHeader(message.header).header.nextMemberSetHash !== null
+  } catch {
+    // A liar's.
+    return false
   }
 }

@@ -39,6 +39,7 @@ const lies = new Map<string, number>()
 const sum = {
   seeds: 0,
   failed: 0,
+  givenUp: 0,
   virtualMs: 0,
   events: 0,
   heights: 0,
@@ -57,6 +58,7 @@ for (let seed = first; seed < first + count; seed++) {
   const scenario = reduced(scenarioOf(seed), reduction)
   const world = new World(scenario)
   if (values.trace) world.log = []
+  if (minutes !== undefined) world.giveUpAt = began + minutes * 60_000
   const cpu = process.cpuUsage()
   const outcome = await world.run()
   const spent = process.cpuUsage(cpu)
@@ -66,6 +68,7 @@ for (let seed = first; seed < first + count; seed++) {
   add(quietly, scenario.isQuiet ? 'quiet ms' : 'busy ms', outcome.virtualMs)
   add(quietly, scenario.isQuiet ? 'quiet µs' : 'busy µs', spent.user + spent.system)
   if (world.log !== null) console.log(world.log.join('\n'))
+  if (world.isGivenUp) sum.givenUp++
   sum.seeds++
   sum.virtualMs += outcome.virtualMs
   sum.events += outcome.events
@@ -98,11 +101,13 @@ const listed = (counts: ReadonlyMap<string, number>): string =>
 const { user, system } = process.cpuUsage()
 const busySeconds = (user + system) / 1e6
 console.log(
-  `whole members: ${sum.seeds} seeds from ${first} (${listed(kinds)}), ${sum.failed} failed, ${seconds.toFixed(1)} s, ${busySeconds.toFixed(1)} s of processor time`,
+  `whole members: ${sum.seeds} seeds from ${first} (${listed(kinds)}), ${sum.failed} failed, ${sum.givenUp} not over in time, ` +
+    `${seconds.toFixed(1)} s, ${busySeconds.toFixed(1)} s of processor time`,
 )
 console.log(
   `virtual time ${(sum.virtualMs / 3_600_000).toFixed(2)} h, ${(sum.virtualMs / 1000 / seconds).toFixed(0)} times as fast, ` +
-    `${(sum.virtualMs / 1000 / busySeconds).toFixed(0)} times by processor time; fastest seed ${fastest.toFixed(0)}, slowest ${slowest.toFixed(0)} times; ${sum.events} events, ` +
+    `${(sum.virtualMs / 1000 / busySeconds).toFixed(0)} times by processor time; ` +
+    `fastest seed ${fastest.toFixed(0)}, slowest ${slowest.toFixed(0)} times; ${sum.events} events, ` +
     `${sum.heights} heights, ${sum.transactions} transactions`,
 )
 for (const kind of ['quiet', 'busy']) {

@@ -1,7 +1,7 @@
 /** The simulator of whole members itself: a bounded number of seeds, that a seed is one run, and that it catches what it must. */
 import { describe, expect, it } from 'vitest'
 import { smallest } from './minimise.ts'
-import { reduced, type Scenario, scenarioOf } from './scenario.ts'
+import { ADDITIONS_FROM, reduced, type Scenario, scenarioOf } from './scenario.ts'
 import { World } from './world.ts'
 
 const run = (scenario: Scenario) => new World(scenario).run()
@@ -22,6 +22,33 @@ describe('whole members under a simulated clock, network and disk', () => {
     },
     120_000,
   )
+
+  it('7 seeds while members, keys and parameters change: eras begin, leaders of closing blocks are struck, nothing is wrong', async () => {
+    const struck = new Map<string, number>()
+    for (let seed = 40_000; seed < 40_007; seed++) {
+      const { violations, injected } = await run(scenarioOf(seed))
+      expect(violations, `npm run simulate:whole -- --seed ${seed} --trace`).toEqual([])
+      for (const [kind, times] of injected) struck.set(kind, (struck.get(kind) ?? 0) + times)
+    }
+    const eras = [...struck].filter(([kind]) => kind.startsWith('era by')).reduce((sum, [, times]) => sum + times, 0)
+    expect(eras).toBeGreaterThan(0)
+    expect(struck.get('struck at the closing block')).toBeGreaterThan(0)
+  }, 300_000)
+
+  it('an hour with little in it passes in a moment: the members sleep while nothing is to be done', async () => {
+    const still = { ...scenarioOf(ADDITIONS_FROM), n: 4, lights: 0, clients: 0, liars: new Map(), faults: [] }
+    const parameters = { ...still.parameters, heartbeatMs: 60_000, inclusionTimeoutMs: 120_000 }
+    const { violations, events } = await run({
+      ...still,
+      parameters,
+      isQuiet: true,
+      candidates: 0,
+      faultyMs: 3_600_000,
+    })
+    expect(violations).toEqual([])
+    // Questions for the others' heights, echoes, 60 blocks. Looks at the own lateness alone were 600 a second.
+    expect(events).toBeLessThan(60 * 3600)
+  }, 120_000)
 
   it('one seed is one run: the same hash of everything that happened, another for another seed', async () => {
     const [first, again, other] = [await run(scenarioOf(7)), await run(scenarioOf(7)), await run(scenarioOf(8))]

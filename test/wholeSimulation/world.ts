@@ -3,9 +3,7 @@
  * the scenario; two runs of one have one trace.
  */
 
-import { decodeHeader } from '../../protocol/block.ts'
 import { toHex } from '../../protocol/bytes.ts'
-import { decodeFrame } from '../../protocol/consensus/wire.ts'
 import { installPrimitives, publicKeyOf } from '../../protocol/crypto.ts'
 import { chainIdOf, type Genesis } from '../../protocol/genesis.ts'
 import { deviceRegister } from '../../protocol/kinds/device/device.ts'
@@ -13,7 +11,7 @@ import { type MemberSet, quorumSizes } from '../../protocol/members.ts'
 import { signTransaction } from '../../protocol/transaction.ts'
 import { registration, secretKey } from '../protocol/kinds/consortium.ts'
 import { type Random, seededRandom } from '../simulation/random.ts'
-import { Changes } from './changes.ts'
+import { Changes, isClosing } from './changes.ts'
 import { Checker } from './checker.ts'
 import { Clients } from './clients.ts'
 import { checkLedgers } from './ledgers.ts'
@@ -61,8 +59,9 @@ export class World {
   /** What strikes the leader of the next closing block. */
   #worst: Worst = null
   readonly injected = new Map<string, number>()
-  /** Lines of what happens; null where nobody reads them. */
   log: string[] | null = null
+  /** Real time, ms, at which a run that is not over by then is given up; it shows nothing. */
+  giveUpAt = Number.POSITIVE_INFINITY
   #audience = 0
   #healed = false
   #ended = false
@@ -139,6 +138,10 @@ export class World {
     }
   }
 
+  get isGivenUp(): boolean {
+    return Date.now() > this.giveUpAt
+  }
+
   say(line: () => string): void {
     this.log?.push(`${this.schedule.now.toFixed(1).padStart(9)} ${line()}`)
   }
@@ -169,7 +172,7 @@ export class World {
 
   async #phases(): Promise<void> {
     const { scenario, schedule, checker } = this
-    const failed = (): boolean => checker.violations.length > 0
+    const failed = (): boolean => checker.violations.length > 0 || this.isGivenUp
     let made = 0
     const first = this.machines.filter(({ options }) => !options.isCandidate)
     for (const machine of first) void machine.init().then(() => made++)
@@ -416,12 +419,11 @@ export class World {
     look()
     await schedule.run(deadline, () => failed() || done)
     if (failed() || done) return
-    const heads = changes
-      .members()
-      .map(
-        ({ place, node }) =>
-          `${place} ${node === undefined ? 'down' : `era ${node.executor.era.era} ${node.executor.head.height} view ${node.driver.state.view} ${node.driver.state.phase}`}`,
-      )
+    const heads = changes.members().map(({ place, node }) => {
+      if (node === undefined) return `${place} down`
+      const { view, phase } = node.driver.state
+      return `${place} era ${node.executor.era.era} ${node.executor.head.height} view ${view} ${phase}`
+    })
     const missing = probes.filter((id) => !this.#isEverywhere(id)).length
     this.checker.violation(
       `no progress after healing: ${heads.join(', ')}; ${missing} of ${probes.length} probes missing`,
@@ -465,18 +467,6 @@ export class World {
     // With liars and without timing a block that is not assured may have been shown and be gone.
     const reads = this.scenario.kind === 'lying' ? [] : [...clients.reads.values()]
     await checkLedgers(this.genesis, this.honest, reads, (text) => checker.violation(text))
-  }
-}
-
-/** Whether a pushed frame proposes a block that ends its era. */
-function isClosing(bytes: Uint8Array): boolean {
-  try {
-    const frame = decodeFrame(bytes)
-    const message = frame.kind === 'message' ? frame.message.unverified : undefined
-    return message?.kind === 'proposal' && decodeHeader(message.header).header.nextMemberSetHash !== null
-  } catch {
-    // A liar's.
-    return false
   }
 }
 

@@ -51,7 +51,6 @@ const report = (
     scorePpm: scoreOf(severityPpm, 900_000),
   })),
   features: encodeFeatures(featuresOf({ findingCount }, [])),
-  scores: [],
   model: null,
   scores: [],
 })
