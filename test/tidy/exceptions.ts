@@ -52,7 +52,6 @@ export const EXCEPTIONS: Readonly<Record<string, Readonly<Record<string, Toleran
   lines: {
     'node/rtu/monitor.ts': upTo(1, 'older than the rule'),
     'node/rtu/monitors/processes.ts': upTo(1, 'older than the rule'),
-    'test/simulation/main.ts': upTo(1, 'older than the rule'),
   },
   mirrors: because('older than the rule', 'test/node/rtu/realMachine.test.ts'),
   dead: {
