@@ -192,7 +192,8 @@ export const SETTINGS = {
     learning_cycles: setting(
       wholeNumber(3, 17_280),
       60,
-      'Observations that become the baseline of a unit that has none; what is there meanwhile is ordinary afterwards. The default is five minutes at 5 s.',
+      'Observations that become the baseline of a unit that has none; what is there meanwhile is ordinary afterwards. ' +
+        'The default is five minutes at 5 s.',
     ),
     watch: setting(
       listOf(path),

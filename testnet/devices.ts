@@ -31,7 +31,7 @@ export type DeviceStory = {
 }
 
 /** Cycles within which a device that reports its compromise has to be cut off. */
-export const CYCLES_MAX = 3
+const CYCLES_MAX = 3
 
 /** What is found wrong, a sentence each, and the stories of those that were compromised. */
 export type DeviceVerdict = { readonly reasons: readonly string[]; readonly stories: readonly DeviceStory[] }

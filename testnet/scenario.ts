@@ -1,7 +1,8 @@
 /**
  * Stage: the operator. Scenario files: what is done to a testnet and when, one line each; text in, scenario or all problems out; pure.
  *
- *     members 4                                   also: rtus 5, cycle 2s, learning 5, delta 250ms, heartbeat 500ms, load 20, length 60s; # begins a comment
+ *     members 4                                   also: delta 250ms, heartbeat 500ms, load 20, length 60s; # begins a comment
+ *     rtus 5                                      of one segment; cycle 2s between their reports, learning 10 cycles
  *     every 5s for 5m kill leader                 at 5s, 10s, …; a member that is killed comes back after 2 s, or `for 10s`
  *     at 10s partition north,east | south,west for 20s
  *     at 10s cut north -> east for 20s            bytes are held one way; <-> both ways; `reset` ends connections and refuses new ones
