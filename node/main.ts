@@ -242,6 +242,7 @@ export class MemberNode {
         {
           ...{ clock, pace, executor, pool, intake, network, kept: record.blocks, log },
           committed: (committed, view) => node.#committed(committed, view),
+          named: () => door.named,
           async join() {
             if (!(await growth.join())) return false
             log.info({}, 'starting again with the ledger that came by the snapshot')

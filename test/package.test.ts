@@ -51,7 +51,9 @@ describe('package', () => {
       'dist/*.d.ts',
       'dist/*.js',
       'dist/*.mjs',
+      'dist/*.wasm',
       'docs/*.md',
+      'docs/*.svg',
       'npm-shrinkwrap.json',
       'package.json',
     ])

@@ -23,6 +23,8 @@ const CLOSING_MS = 10_000
 const SHOW_END_MS = 500
 /** How often a node that is no member asks for new blocks, ms. */
 const FOLLOW_MS = 500
+/** A member that has committed nothing for this long asks those that have no link to it, ms. */
+const STILL_MS = 5_000
 
 /** This node in one era. */
 export type Seat = {
@@ -169,6 +171,7 @@ export class Eras {
       if (member !== undefined) seat.driver.link(member, run)
     }
     if (seat.me < 0) this.#follow()
+    else this.#watch()
   }
 
   #endBefore(): void {
@@ -194,6 +197,23 @@ export class Eras {
       this.#following = this.#deps.clock.after(FOLLOW_MS, again)
     }
     again()
+  }
+
+  /**
+   * A member hears of a later era by those that are linked. Whoever was the only one to see the present one end may be linked to nobody: it has
+   * left, or joined only by that end (agreement.md §3: a commit certificate is served to anyone).
+   */
+  #watch(): void {
+    this.#following?.cancel()
+    const { clock, executor, log } = this.#deps
+    const { height } = executor.head
+    this.#following = clock.after(STILL_MS, () => {
+      if (executor.head.height === height)
+        this.#present.blocks
+          .lookBeyond()
+          .catch((error) => log.warn({ error: String(error) }, 'could not look for the end of the era'))
+      this.#watch()
+    })
   }
 
   /** A peer speaks of an era that is over here: the certificate of its last block lets it move on. */

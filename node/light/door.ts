@@ -1,8 +1,8 @@
 /**
  * The door of a node: who may be connected, and as what, in the present era (ledger.md §6, agreement.md §5.5).
- * Invariants: members of the present set speak to members of it; who has left keeps its links for a moment, to learn that it has, and then has
- * none but to ask how the eras ended; a key that is named in an open proposal may fetch committed blocks, so that its holder is up to date when it
- * becomes a member.
+ * Invariants: members of the present set speak to members of it; who has left keeps its links for a moment, on both sides, to learn that it has or to
+ * tell the others, and then has none but to ask how the eras ended; a key that is named in an open proposal may fetch committed blocks, so that its
+ * holder is up to date when it becomes a member.
  */
 import { toHex } from '../../protocol/bytes.ts'
 import { readEra, readOpen, readPastEra, readProposal } from '../../protocol/kinds/governance/record.ts'
@@ -49,10 +49,15 @@ export class Door {
     this.#configured = new Set(configured)
   }
 
-  /** An era began with `members`; those of `before` that are not among them are leaving until `closed`. */
+  /**
+   * An era began with `members`; those of `before` that are not among them are leaving until `closed`. Where this node leaves, its links to all of
+   * `before` stay as long: it may be the only one that holds the certificate by which the era ended (agreement.md §3, Delivery).
+   */
   entered(memberSet: MemberSet, members: ReadonlyMap<PublicKeyHex, number>, before: Iterable<PublicKeyHex>): void {
     this.#members = members
-    this.#leaving = new Set([...before].filter((key) => !members.has(key)))
+    const old = [...before]
+    const gone = old.filter((key) => !members.has(key))
+    this.#leaving = new Set(members.has(this.#own) ? gone : gone.includes(this.#own) ? old : [])
     this.#former = formerKeys(this.#state, readEra(this.#state).era)
     this.look(memberSet)
   }
@@ -70,10 +75,15 @@ export class Door {
     return !isSame
   }
 
+  /** Keys that would become members' by an open proposal, as of the last `look`. */
+  get named(): ReadonlySet<PublicKeyHex> {
+    return this.#named
+  }
+
   /** What the holder of `key` may do; null: nothing. */
   roleOf(key: PublicKeyHex): PeerRole | null {
-    if (!this.#members.has(this.#own)) return this.#members.has(key) || this.#configured.has(key) ? 'sync' : null
     if (this.#leaving.has(key)) return 'member'
+    if (!this.#members.has(this.#own)) return this.#members.has(key) || this.#configured.has(key) ? 'sync' : null
     const role = peerRoleOf(key, this.#members, this.#state) ?? (this.#named.has(key) ? 'sync' : null)
     return role ?? (this.#former.has(key) ? 'former' : null)
   }

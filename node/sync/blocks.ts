@@ -57,6 +57,8 @@ export type BlocksDependencies = {
   /** `view`: that of the certificate by which the last of them was committed; null where they were caught up with. */
   committed(blocks: readonly CommittedBlock[], view: number | null): void
   evidence(evidence: Evidence): void
+  /** Keys that would become members' by an open proposal. */
+  named(): Iterable<PublicKeyHex>
   /** Joins by a snapshot where that is worth it; true once this node is to start again with another ledger. */
   join(): Promise<boolean>
 }
@@ -314,6 +316,17 @@ export class Blocks implements BlockDuties {
   /** Others have blocks above the head here: of a later era, or this node only follows. Fetches at least one of them. */
   follow(): Promise<void> {
     return this.#catchingUp.upTo(this.#deps.executor.head.height + 1, true)
+  }
+
+  /**
+   * Nothing was committed for a while: perhaps the era has ended, and those that know are not linked, since to them or to this node the other is no
+   * member. Asks the members of the era that have no link, and whoever would become one: both let this node fetch.
+   */
+  lookBeyond(): Promise<void> {
+    const { members, me } = this.#options
+    const linked = new Set(this.#deps.network.linkedPeers())
+    const known = new Set([...members.filter((_key, i) => i !== me), ...this.#deps.named()])
+    return this.#catchingUp.lookAt([...known].filter((key) => !linked.has(key)))
   }
 
   /** Executes a certified block. What is wrong then is the body, or this member: its head may have moved meanwhile. */

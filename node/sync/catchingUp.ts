@@ -1,7 +1,7 @@
 /**
  * Catching up: committed blocks from other members, until the head is where it should be. Stage: block → ledger.
- * Invariants: one loop at a time; only what a certificate of the present era's members covers is executed; whoever sends what is wrong is
- * penalised, and another one is asked.
+ * Invariants: one loop at a time, and beside it one look at who is not linked; only what a certificate of the present era's members covers is
+ * executed; whoever sends what is wrong is penalised, and another one is asked.
  */
 import { decodeHeader, type SealedHeader } from '../../protocol/block.ts'
 import { equalBytes } from '../../protocol/bytes.ts'
@@ -53,6 +53,7 @@ export class CatchingUp {
   readonly #deps: CatchingUpDependencies
   readonly #duties: CatchingUpDuties
   #running: Promise<void> | undefined
+  #looking: Promise<void> | undefined
   #target = 0
   #askAgainAt = 0
   #isBlind = false
@@ -74,6 +75,21 @@ export class CatchingUp {
       this.#isBlind = false
     })
     return this.#running
+  }
+
+  /** Takes from each of `peers` what it has above the head, once, beside the loop: it may be the only one that has it. */
+  lookAt(peers: readonly PublicKeyHex[]): Promise<void> {
+    this.#looking ??= this.#lookAt(peers).finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  async #lookAt(peers: readonly PublicKeyHex[]): Promise<void> {
+    for (const from of peers) {
+      if (this.#duties.isStopped()) return
+      await this.#duties.ask(from, (peer) => this.#blocksFrom(peer))
+    }
   }
 
   async #loop(): Promise<void> {

@@ -64,7 +64,7 @@ export const MUTANTS: readonly Mutant[] = [
     { laterBlameRestartsQuit: false },
     UNSAFE,
     synchronous('director', 5),
-    2629,
+    2231,
   ),
   mutant('6 s = q', { strongQuorum: (era) => era.q }, UNSAFE, synchronous('director', 5, 7), 12),
   mutant(
@@ -91,8 +91,8 @@ export const MUTANTS: readonly Mutant[] = [
     synchronous('director', 3, 5, 7),
     277,
   ),
-  mutant("7c σ not tied to P's chain", { strongTiedToTip: false }, UNSAFE, synchronous('director', 5, 7), 361),
-  mutant('8a votes are not on disk', { recordVotes: false }, UNSAFE, synchronous('crashes', 5, 7), 546),
+  mutant("7c σ not tied to P's chain", { strongTiedToTip: false }, UNSAFE, synchronous('director', 5, 7), 375),
+  mutant('8a votes are not on disk', { recordVotes: false }, UNSAFE, synchronous('crashes', 5, 7), 233),
   // What follows from a forgotten quit is undone by the question of §6 (README.md of protocol/consensus): the record itself is what is seen.
   mutant('8b quits are not on disk', { recordQuit: false }, /^record/, synchronous('crashes', 5, 7), 1),
   mutant(
@@ -107,7 +107,7 @@ export const MUTANTS: readonly Mutant[] = [
     { equivocationEndsWaits: false },
     UNSAFE,
     synchronous('director', 5),
-    172,
+    442,
   ),
   {
     ...mutant('10 duplicate signers count twice', {}, /^(forged|agreement)/, synchronous('director', 3, 5), 2),

@@ -390,11 +390,12 @@ export class World {
     const deadline = schedule.now + 60_000 + 10 * heartbeatMs + 2 * (scenario.liars.size + 1) * slowest
     // Whoever is up again takes transactions, and they are committed by all.
     const probes: string[] = []
+    let done = false
     const probe = (): void => {
-      const members = changes.members()
-      const machine = members[probes.length]
-      if (machine === undefined) return
-      if (machine.service !== undefined) {
+      if (done) return
+      // An era that begins only now may bring one member more.
+      const machine = changes.members()[probes.length]
+      if (machine?.service !== undefined) {
         const put = this.clients.put(0, 50 + probes.length, 3_000_000)
         probes.push(toHex(put.id))
         this.clients.submit(machine, put, false)
@@ -411,7 +412,6 @@ export class World {
     schedule.at(1000, probe)
     const converged = (): boolean =>
       probes.length >= changes.members().length && probes.every((id) => this.#isEverywhere(id)) && this.#isLevel()
-    let done = false
     const look = (): void => {
       done = converged()
       if (!done) schedule.at(50, look)

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { Eras, type Seat } from '../../../node/consensus/eras.ts'
 import { createDataDirectory } from '../../../node/dataDirectory.ts'
 import { MemberNode } from '../../../node/main.ts'
 import { toHex } from '../../../protocol/bytes.ts'
@@ -14,6 +15,7 @@ import { KINDS } from '../../../protocol/kinds/table.ts'
 import { sign } from '../../../protocol/signature.ts'
 import { signTransaction } from '../../../protocol/transaction.ts'
 import { apiSecret, genesisWith, memberSecret } from '../genesis.ts'
+import { HandClock } from '../intake/handClock.ts'
 import { cleanUp, quiet, untilWithin } from '../running.ts'
 
 const until = untilWithin(40_000)
@@ -164,6 +166,47 @@ async function consortium(n: number): Promise<Consortium> {
   made.write()
   return made
 }
+
+describe('a member that is left in an era', () => {
+  /** Member of an era whose chain is at `head`, or a node that is none (−1). */
+  const seated = (me: number) => {
+    const clock = new HandClock(0)
+    const head = { height: 6 }
+    const looks: number[] = []
+    const nothing = (): void => undefined
+    const lookBeyond = async (): Promise<void> => void looks.push(clock.monotonic())
+    const blocks = { lookBeyond, follow: async () => nothing(), stop: nothing }
+    const driver = { start: nothing, stop: nothing, link: nothing }
+    const seat = { ledger: { era: 0, members: new Map() }, keys: [], me, driver, blocks, fork: null } as unknown as Seat
+    const executor = { era: { era: 0 }, head, reads: {} } as never
+    const eras = new Eras({
+      ...{ clock, executor, log: quiet, makeSeat: () => seat },
+      ...{ send: nothing, entered: nothing, closed: nothing },
+    })
+    return { clock, head, looks, eras }
+  }
+
+  test('while blocks are committed it asks nobody; while none is it looks for the end of the era, again and again', async () => {
+    const { clock, head, looks, eras } = seated(2)
+    eras.start()
+    head.height = 7
+    await clock.pass(5_000)
+    expect(looks).toEqual([])
+    await clock.pass(10_000)
+    expect(looks).toEqual([10_000, 15_000])
+    eras.stop()
+    await clock.pass(60_000)
+    expect(looks).toHaveLength(2)
+  })
+
+  test('a node that is no member follows as it is, and does not look besides', async () => {
+    const { clock, looks, eras } = seated(-1)
+    eras.start()
+    await clock.pass(20_000)
+    expect(looks).toEqual([])
+    eras.stop()
+  })
+})
 
 describe('eras of running members, while they write', () => {
   test('a fifth member joins: it follows once it is named, and votes from the first block of the next era', async () => {

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { Door } from '../../../node/light/door.ts'
 import { toHex } from '../../../protocol/bytes.ts'
-import { readEra } from '../../../protocol/kinds/governance/record.ts'
+import { consentBytes, readEra } from '../../../protocol/kinds/governance/record.ts'
 import { memberIndex } from '../../../protocol/members.ts'
-import { key } from '../../protocol/kinds/consortium.ts'
-import { adding, endEra, grow, type Node, open, signed, TIME } from '../executor/world.ts'
+import { sign } from '../../../protocol/signature.ts'
+import { key, secretKey } from '../../protocol/kinds/consortium.ts'
+import { adding, CHAIN_ID, endEra, grow, type Node, open, signed, TIME } from '../executor/world.ts'
 
 const hex = (n: number): string => toHex(key(n))
 let node: Node
@@ -36,6 +37,7 @@ describe('door', () => {
     expect(door.roleOf(hex(5))).toBe(null)
     expect(door.look(readEra(state).memberSet)).toBe(true)
     expect(door.look(readEra(state).memberSet)).toBe(false)
+    expect([...door.named]).toEqual([hex(5)])
     expect(door.roleOf(hex(5))).toBe('sync')
     await grow(
       node,
@@ -56,6 +58,20 @@ describe('door', () => {
     await endEra(node, adding(4), [1, 2, 3])
     enter(door)
     expect(door.roleOf(hex(4))).toBe('member')
+  })
+
+  it('a node that is removed keeps its links as long: it may be the only one that saw the era end', async () => {
+    const door = doorOf(4)
+    const consent = sign('membership', CHAIN_ID, consentBytes('m4', []), secretKey(5))
+    await endEra(node, { kind: 'replace', publicKey: key(4), by: key(5), addresses: [], consent })
+    enter(door, [1, 2, 3, 4].map(hex))
+    expect([1, 5, 11].map((n) => door.roleOf(hex(n)))).toEqual(['member', 'sync', null])
+    door.closed()
+    expect([1, 5, 11].map((n) => door.roleOf(hex(n)))).toEqual(['sync', 'sync', null])
+    // A node that was none before either has no links to keep.
+    const follower = doorOf(6)
+    enter(follower, [1, 2, 3, 4].map(hex))
+    expect([1, 4].map((n) => follower.roleOf(hex(n)))).toEqual(['sync', null])
   })
 
   it('a node that is no member has members and configured keys to fetch from, and lets nobody else in', () => {

@@ -54,7 +54,8 @@ async function nextEra(genesis: Genesis, nodes: readonly MemberNode[]): Promise<
     const draft = { kind: kind.name, payload: kind.payload.to(payload as never) }
     const rest = { nonce: randomBytes(16), validUntil: Date.now() + 600_000 }
     const { bytes, id } = signTransaction({ ...draft, ...rest }, chainIdOf(genesis), memberSecret(by))
-    expect(await nodes[by]?.intake.submit([bytes])).toEqual(['OK'])
+    // The store shows a block a moment before what is submitted next is judged by it.
+    await expect.poll(() => nodes[by]?.intake.submit([bytes])).toEqual(['OK'])
     return id
   }
   const values = Object.fromEntries(PARAMETER_NAMES.map((name) => [name, name === 'heartbeatMs' ? 60 : null]))

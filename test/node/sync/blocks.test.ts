@@ -38,7 +38,10 @@ function chain(node: Node, count: number, members: readonly number[] | null, mar
   })
 }
 
-/** A member that is behind: member 1 lies as `lie` says, member 2 has `truth`. */
+/** Who would become a member by an open proposal. */
+const NAMED = 'named'
+
+/** A member that is behind: member 1 lies as `lie` says, members 2 and 3 and whoever is named have `truth`; 1 and 2 are linked. */
 async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, nowMs = TIME + 60_000) {
   const disk = new MemoryStore()
   const kept = await KeptBlocks.open(disk)
@@ -76,6 +79,7 @@ async function behind(lie: (from: number) => Sent | Uint8Array, truth: Sent, now
       log: quiet,
       committed() {},
       evidence() {},
+      named: () => [NAMED],
       join: async () => false,
     },
   )
@@ -133,6 +137,30 @@ describe('catching up from a member that lies', () => {
     const truth = chain(await elsewhere(), 3, [0, 1, 2], 'true')
     const world = await behind(() => [], truth, TIME - 600_000)
     expect(await catchUp(world, truth)).toBe(3)
+  })
+})
+
+describe('a member whose linked members know of no more', () => {
+  it('asks members without a link and whoever is named, once each, and takes what is certified', async () => {
+    const truth = chain(await elsewhere(), 3, [0, 1, 2])
+    const made = await behind(() => [], truth)
+    await made.blocks.lookBeyond()
+    expect([made.node.executor.head.height, [...made.asked]]).toEqual([
+      3,
+      [
+        [keys[3], 1],
+        [NAMED, 1],
+      ],
+    ])
+    made.blocks.stop()
+  })
+
+  it('what too few have signed is not taken, whoever it comes from', async () => {
+    const made = await behind(() => [], chain(await elsewhere(), 2, [2, 3]))
+    await made.blocks.lookBeyond()
+    expect(made.node.executor.head.height).toBe(0)
+    expect(made.penalties.map(({ peer }) => peer)).toEqual([keys[3], NAMED])
+    made.blocks.stop()
   })
 })
 
