@@ -3,6 +3,7 @@
  * (node/rtu/README.md): `npm run build:rtu` for the package, and `althing rtu` in a checkout. Argument: the file to write.
  * Invariant: the file appears whole or not at all, so several may be written at once.
  */
+import { randomUUID } from 'node:crypto'
 import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,7 +31,8 @@ const { outputFiles } = await build({
   },
   logLevel: 'warning',
 })
-const draft = `${target}.${process.pid}`
+// Not by the process id: two containers that share a checkout may have the same.
+const draft = `${target}.${randomUUID()}`
 await mkdir(dirname(target), { recursive: true })
 await writeFile(draft, outputFiles[0]?.contents ?? new Uint8Array(0))
 await rename(draft, target)

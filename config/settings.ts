@@ -189,6 +189,12 @@ export const SETTINGS = {
       'Time from one observation of the device, and report of it, to the next.',
       { unit: 'ms' },
     ),
+    learning_cycles: setting(
+      wholeNumber(3, 17_280),
+      60,
+      'Observations that become the baseline of a unit that has none; what is there meanwhile is ordinary afterwards. ' +
+        'The default is five minutes at 5 s.',
+    ),
     watch: setting(
       listOf(path),
       nothing<string>(),

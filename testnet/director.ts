@@ -5,10 +5,12 @@
  */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Compromise, standingOf } from './devices.ts'
 import type { SmallDisk } from './disks.ts'
 import { slowDisk } from './disks.ts'
 import { homeIn } from './homes.ts'
 import { LinkFaults } from './links.ts'
+import type { Machines } from './machines.ts'
 import type { Act, Scenario, Step } from './scenario.ts'
 import { type Member, type Testnet, until } from './testnet.ts'
 import type { Transport } from './transport.ts'
@@ -21,6 +23,8 @@ export type Props = {
   readonly clocks: ReadonlyMap<string, WallClock>
   /** Program to upgrade to; undefined where no act needs it. */
   readonly upgradeTo: string | undefined
+  /** Of the RTUs; undefined where there are none. */
+  readonly machines: Machines | undefined
 }
 
 /** Something that was done, ms after all was up. */
@@ -47,6 +51,7 @@ export class Director {
   readonly #undone: Promise<void>[] = []
   readonly #acts: Promise<void>[] = []
   readonly deeds: Deed[] = []
+  readonly compromised: Compromise[] = []
   /** Why the scenario failed, a sentence each. */
   readonly failures: string[] = []
 
@@ -111,6 +116,18 @@ export class Director {
       } else if (act.verb === 'heal') {
         await this.heal()
         note('')
+      } else if (act.verb === 'compromise') {
+        for (const rtu of act.rtus) {
+          const at = Date.now()
+          await this.#props.machines?.compromise(rtu)
+          this.compromised.push({ rtu, at })
+        }
+        note('')
+      } else if (act.verb === 'standing') {
+        const failure = await this.#expectStanding(act)
+        if (failure !== null)
+          this.failures.push(`line ${line}: expected ${act.status} within ${act.withinMs} ms, but ${failure}`)
+        note(failure ?? 'so it is', failure === null)
       } else if (act.verb === 'expect') {
         const failure = await this.#expect(act)
         if (failure !== null)
@@ -216,6 +233,21 @@ export class Director {
     const answer = await this.#testnet.act({ verb: 'restart', name: place.name })
     // Killed again while it was starting: then that kill brings it back.
     if (!answer.ok && process.state !== 'killed') throw new Error(`${answer.text}. ${answer.advice ?? ''}`)
+  }
+
+  async #expectStanding({ status, rtus, withinMs }: Extract<Act, { verb: 'standing' }>): Promise<string | null> {
+    const { members, places } = this.#testnet
+    let others: string[] = []
+    await until(async () => {
+      others = []
+      for (const rtu of places.rtus.filter(({ name }) => rtus.includes(name)))
+        for (const member of members) {
+          const standing = await standingOf(member, rtu)
+          if (standing.status !== status) others.push(`${rtu.name} is ${standing.status} at ${member.place.name}`)
+        }
+      return others.length === 0
+    }, withinMs)
+    return others.length === 0 ? null : others.join(', ')
   }
 
   async #expect({ what, by, withinMs }: Extract<Act, { verb: 'expect' }>): Promise<string | null> {

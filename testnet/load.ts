@@ -78,7 +78,7 @@ const LATEST_MAX = 200
 
 /** A constant load until it is stopped. */
 export class Load {
-  readonly #chainId: Uint8Array
+  readonly chainId: Uint8Array
   readonly #sources: readonly LoadSource[]
   readonly #perTick: number
   readonly #keysMax: number
@@ -99,7 +99,7 @@ export class Load {
     perSecond: number,
     keysMax = Number.POSITIVE_INFINITY,
   ) {
-    this.#chainId = chainId
+    this.chainId = chainId
     this.#keysMax = keysMax
     this.#sources = sources
     this.#perTick = (perSecond * TICK_MS) / 1000
@@ -131,7 +131,7 @@ export class Load {
       () =>
         loadTransaction(
           { key: `load/${this.#prefix}/${this.#counter++ % this.#keysMax}`, validForMs: 600_000 },
-          this.#chainId,
+          this.chainId,
           source.secretKey,
         ).bytes,
     )

@@ -16,6 +16,8 @@ const LINE = 'net0'
 const CONTROL = 'api0'
 /** On the bridge; it is nobody else's, since the bridge is in a namespace. */
 const lineAddress = (i: number): string => `10.213.0.${i + 1}`
+/** First place on the bridge of those that are no members. */
+const GUESTS_FROM = 100
 /** Token bucket of a limited line: a burst of 32 KiB, and what waits longer than this is dropped. */
 const BURST_BYTES = 32 * 1024
 const QUEUE_MS = 400
@@ -59,21 +61,32 @@ export function inputRules(held: readonly string[], cut: readonly string[]): str
 export class Netns implements Transport {
   readonly name = 'netns'
   readonly #members: readonly MemberPlace[]
+  readonly #guests: readonly string[]
   readonly #hub = ownName('hub')
   #hasNetem = false
   /** Third byte of the addresses of the control lines, free on this machine. */
   #octet = 0
 
-  private constructor(members: readonly MemberPlace[]) {
+  private constructor(members: readonly MemberPlace[], guests: readonly string[]) {
     this.#members = members
+    this.#guests = guests
   }
 
-  /** A network for `members`; nothing is made yet. CommandError TESTNET_NETWORK (exit 69) with all that is missing here. */
-  static async prepare(members: readonly MemberPlace[]): Promise<Netns> {
-    const missing = await missingTools(['ip', 'tc', 'nft', 'nsenter'])
+  /**
+   * A network for `members`, and for `guests` on the same bridge, whose lines nobody disturbs; nothing is made yet. CommandError TESTNET_NETWORK
+   * (exit 69) with all that is missing here.
+   */
+  static async prepare(members: readonly MemberPlace[], guests: readonly string[] = []): Promise<Netns> {
+    const missing = await missingTools([
+      'ip',
+      'tc',
+      'nft',
+      'nsenter',
+      ...(guests.length > 0 ? (['unshare'] as const) : []),
+    ])
     if (!isRoot()) missing.unshift('root')
     if (missing.length > 0) throw refusal(`needs ${missing.join(', ')}`)
-    const network = new Netns(members)
+    const network = new Netns(members, guests)
     await network.#probe()
     return network
   }
@@ -113,7 +126,11 @@ export class Netns implements Transport {
     await runTool('ip', ['netns', 'add', this.#hub])
     await this.#inside(this.#hub, 'ip', 'link', 'add', 'bridge0', 'type', 'bridge')
     await this.#inside(this.#hub, 'ip', 'link', 'set', 'bridge0', 'up')
-    for (const [i, { name }] of this.#members.entries()) await this.#join(i, ownName(name))
+    for (const [i, { name }] of this.#members.entries()) {
+      await this.#join(i, ownName(name))
+      await this.#addControlLine(i, ownName(name))
+    }
+    for (const [i, name] of this.#guests.entries()) await this.#join(GUESTS_FROM + i, ownName(name))
   }
 
   async #join(i: number, namespace: string): Promise<void> {
@@ -125,7 +142,11 @@ export class Netns implements Transport {
     await this.#inside(this.#hub, 'ip', 'link', 'set', `port${i}`, 'master', 'bridge0', 'up')
     await inside('address', 'add', `${lineAddress(i)}/24`, 'dev', LINE)
     await inside('link', 'set', LINE, 'up')
-    // The control line to this machine.
+  }
+
+  // To this machine.
+  async #addControlLine(i: number, namespace: string): Promise<void> {
+    const inside = (...words: string[]): Promise<string> => this.#inside(namespace, 'ip', ...words)
     const outside = ownInterface(i)
     await runTool('ip', ['link', 'add', outside, 'type', 'veth', 'peer', 'name', CONTROL, 'netns', namespace])
     await runTool('ip', ['address', 'add', `${this.#control(i, 1)}/30`, 'dev', outside])
@@ -136,6 +157,17 @@ export class Netns implements Transport {
 
   #control(i: number, host: 1 | 2): string {
     return `10.214.${this.#octet}.${4 * i + host}`
+  }
+
+  /** Where the member `name` listens on the bridge. */
+  lineOf(name: string): string {
+    const i = this.#members.findIndex((member) => member.name === name)
+    return multiaddrAt(lineAddress(i), this.#members[i] as MemberPlace)
+  }
+
+  /** Address of the guest `name` on the bridge. */
+  guestAddress(name: string): string {
+    return lineAddress(GUESTS_FROM + this.#guests.indexOf(name))
   }
 
   seatOf(member: string): Seat {
@@ -199,7 +231,7 @@ export class Netns implements Transport {
   async close(): Promise<void> {
     // Not left to the end of their namespaces: that waits for connections in it that nobody answers any more.
     for (const i of this.#members.keys()) await runTool('ip', ['link', 'del', ownInterface(i)]).catch(() => undefined)
-    for (const name of [...this.#members.map(({ name }) => ownName(name)), this.#hub])
+    for (const name of [...[...this.#members.map(({ name }) => name), ...this.#guests].map(ownName), this.#hub])
       await runTool('ip', ['netns', 'del', name]).catch(() => undefined)
   }
 }

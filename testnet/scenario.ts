@@ -2,6 +2,7 @@
  * Stage: the operator. Scenario files: what is done to a testnet and when, one line each; text in, scenario or all problems out; pure.
  *
  *     members 4                                   also: delta 250ms, heartbeat 500ms, load 20, length 60s; # begins a comment
+ *     rtus 5                                      of one segment; cycle 2s between their reports, learning 10 cycles
  *     every 5s for 5m kill leader                 at 5s, 10s, …; a member that is killed comes back after 2 s, or `for 10s`
  *     at 10s partition north,east | south,west for 20s
  *     at 10s cut north -> east for 20s            bytes are held one way; <-> both ways; `reset` ends connections and refuses new ones
@@ -12,13 +13,15 @@
  *     at 8s recover south                         killed, its data deleted, started with --recover
  *     at 8s upgrade south                         stopped, and started from --upgrade-to
  *     at 9s restart west | heal
+ *     at 8s compromise rtu-3                      a program that was never installed runs and listens on its machine
+ *     at 9s expect blacklisted rtu-3 within 20s   or trusted; at every member
  *     at 9s expect violated within 20s            also timely, standstill, progress; `by north,south`, or all that run
  *
  * Invariant: a scenario that is given out has no unknown word, no name that is no member, and no moment after its end.
  */
 import { didYouMean, type Parsed, type Problem } from '../config/problems.ts'
 import { type Effect, type Link, linksAmong, linksBetween } from './links.ts'
-import { DEFAULT_PLAN, MOST, memberNames, parseDuration } from './plan.ts'
+import { DEFAULT_PLAN, MOST, memberNames, parseDuration, rtuNames } from './plan.ts'
 import { type Target, Unfit, Words } from './words.ts'
 
 /** Most a scenario may have. */
@@ -26,6 +29,8 @@ export const SCENARIO_MOST = { characters: 64 * 1024, steps: 500, lengthMs: 3_60
 
 /** What may be expected of members. */
 const EXPECTATIONS = ['violated', 'timely', 'standstill', 'progress'] as const
+/** What may be expected of devices. */
+const STANDINGS = ['trusted', 'blacklisted'] as const
 
 /** What is done. `forMs` null: until it is healed, or the end. */
 export type Act =
@@ -36,6 +41,13 @@ export type Act =
   | { readonly verb: 'slow'; readonly who: Target; readonly perSecond: number; readonly forMs: number | null }
   | { readonly verb: 'clock'; readonly who: Target; readonly offsetMs: number; readonly forMs: number | null }
   | { readonly verb: 'heal' }
+  | { readonly verb: 'compromise'; readonly rtus: readonly string[] }
+  | {
+      readonly verb: 'standing'
+      readonly status: (typeof STANDINGS)[number]
+      readonly rtus: readonly string[]
+      readonly withinMs: number
+    }
   | {
       readonly verb: 'expect'
       readonly what: (typeof EXPECTATIONS)[number]
@@ -49,6 +61,11 @@ export type Step = { readonly line: number; readonly atMs: number; readonly act:
 /** A scenario, its steps in order of time. */
 export type Scenario = {
   readonly members: number
+  /** Each on a machine of its own. */
+  readonly rtus: number
+  /** From one report of an RTU to the next, and how many of its first ones become its baseline. */
+  readonly cycleMs: number
+  readonly learningCycles: number
   readonly deltaMs: number
   readonly heartbeatMs: number
   /** Load beside the writers of the checker, transactions per second. */
@@ -62,11 +79,12 @@ const REST_MS = 10_000
 const KILLED_MS = 2000
 const WITHIN_MS = 15_000
 const WRITES_PER_SECOND = 20
+const LEARNING_CYCLES = 10
 
-const HEADS = ['members', 'delta', 'heartbeat', 'load', 'length'] as const
+const HEADS = ['members', 'rtus', 'cycle', 'learning', 'delta', 'heartbeat', 'load', 'length'] as const
 const VERBS = [
   ...['kill', 'pause', 'restart', 'recover', 'upgrade', 'partition', 'cut', 'reset', 'delay', 'jitter', 'loss', 'rate'],
-  ...['fill', 'slow', 'clock', 'heal', 'expect'],
+  ...['fill', 'slow', 'clock', 'heal', 'compromise', 'expect'],
 ]
 
 /** A scenario from the text of its file, or all that is wrong with it. */
@@ -100,13 +118,14 @@ export function parseScenario(text: string): Parsed<Scenario> {
   for (const { line, words } of lines)
     if ((HEADS as readonly string[]).includes(words[0] as string)) attempt(line, () => readHead(words, heads))
   const names = memberNames(heads.get('members') ?? DEFAULT_PLAN.members)
+  const rtus = rtuNames(heads.get('rtus') ?? 0)
   const steps: Step[] = []
   for (const { line, words, text: written } of lines) {
     if (written === '' || (HEADS as readonly string[]).includes(words[0] as string)) continue
     attempt(line, () => {
       const rest = new Words([...words], names)
       const moments = readMoments(rest)
-      const act = readAct(rest, names)
+      const act = readAct(rest, names, rtus)
       rest.end()
       for (const atMs of moments)
         steps.push({ line, atMs, act, text: written.replace(/^(at \S+|every \S+ for \S+)\s+/, '') })
@@ -130,6 +149,9 @@ export function parseScenario(text: string): Parsed<Scenario> {
     ok: true,
     value: {
       members: names.length,
+      rtus: rtus.length,
+      cycleMs: heads.get('cycle') ?? DEFAULT_PLAN.rtuIntervalMs,
+      learningCycles: heads.get('learning') ?? LEARNING_CYCLES,
       deltaMs: heads.get('delta') ?? DEFAULT_PLAN.deltaMs,
       heartbeatMs: heads.get('heartbeat') ?? DEFAULT_PLAN.heartbeatMs,
       loadPerSecond: heads.get('load') ?? WRITES_PER_SECOND,
@@ -143,7 +165,7 @@ const lineOf = ({ where }: Problem): number => Number(/^line ([0-9]+)$/.exec(whe
 
 // When a step is over, as far as it says.
 function endOf({ atMs, act }: Step): number {
-  if (act.verb === 'expect') return atMs + act.withinMs
+  if ('withinMs' in act) return atMs + act.withinMs
   return atMs + ('forMs' in act ? (act.forMs ?? 0) : 0)
 }
 
@@ -155,11 +177,22 @@ function readHead(words: readonly string[], heads: Map<string, number>): void {
     const count = rest.number(/^([0-9]{1,3})$/, MOST.members, '4')
     if (count < 1) throw new Unfit('a testnet has at least 1 member')
     heads.set(name, count)
+  } else if (name === 'rtus') heads.set(name, rest.number(/^([0-9]{1,3})$/, MOST.rtus, '5'))
+  else if (name === 'learning') {
+    const cycles = rest.number(/^([0-9]{1,5})$/, 17_280, '10')
+    if (cycles < 3) throw new Unfit('"learning" is at least 3 cycles')
+    heads.set(name, cycles)
   } else if (name === 'load') heads.set(name, rest.number(/^([0-9]{1,6})$/, 100_000, '20'))
   else {
     const ms = rest.duration()
     const [min, max] =
-      name === 'delta' ? [10, 60_000] : name === 'heartbeat' ? [50, 600_000] : [1, SCENARIO_MOST.lengthMs]
+      name === 'delta'
+        ? [10, 60_000]
+        : name === 'cycle'
+          ? [100, 600_000]
+          : name === 'heartbeat'
+            ? [50, 600_000]
+            : [1, SCENARIO_MOST.lengthMs]
     if (ms < min || ms > max) throw new Unfit(`"${name}" is from ${min} to ${max} ms`)
     heads.set(name, ms)
   }
@@ -181,7 +214,7 @@ function readMoments(words: Words): number[] {
   return Array.from({ length: Math.floor(forMs / everyMs) }, (_, i) => (i + 1) * everyMs)
 }
 
-function readAct(words: Words, names: readonly string[]): Act {
+function readAct(words: Words, names: readonly string[], rtus: readonly string[]): Act {
   const verb = words.take('what is to be done')
   switch (verb) {
     case 'kill':
@@ -236,12 +269,21 @@ function readAct(words: Words, names: readonly string[]): Act {
     }
     case 'heal':
       return { verb }
+    case 'compromise':
+      return { verb, rtus: words.namesOf('RTU', rtus) }
     case 'expect': {
+      const status = STANDINGS.find((standing) => words.takeIf(standing))
+      if (status !== undefined) {
+        const judged = words.namesOf('RTU', rtus)
+        const withinMs = words.takeIf('within') ? words.duration() : WITHIN_MS
+        return { verb: 'standing', status, rtus: judged, withinMs }
+      }
       const what = words.take('what is expected') as (typeof EXPECTATIONS)[number]
       if (!EXPECTATIONS.includes(what))
         throw new Unfit(
           `"${what}" cannot be expected`,
-          didYouMean(what, EXPECTATIONS) ?? `It is one of ${EXPECTATIONS.join(', ')}`,
+          didYouMean(what, [...EXPECTATIONS, ...STANDINGS]) ??
+            `It is one of ${[...EXPECTATIONS, ...STANDINGS].join(', ')}`,
         )
       const by = words.takeIf('by') ? words.target() : 'all'
       return { verb, what, by, withinMs: words.takeIf('within') ? words.duration() : WITHIN_MS }

@@ -9,13 +9,15 @@ import { CommandError, EXIT } from '../cli/failure.ts'
 import { readText } from '../cli/files.ts'
 import type { Problem } from '../config/problems.ts'
 import type { Finding } from './checker.ts'
+import { type DeviceStory, judgeDevices } from './devices.ts'
 import { type Deed, Director, dataFolderIn, type Props } from './director.ts'
 import { refusesSlowDisk, refusesSmallDisk, SMALL_DISK_SETTINGS, SmallDisk } from './disks.ts'
 import { RunFolder } from './folder.ts'
 import { createHomes, readPlaces, type TestnetPlaces } from './homes.ts'
 import { LinkFaults } from './links.ts'
+import { Machines } from './machines.ts'
 import { Netns } from './netns.ts'
-import { clockText, DEFAULT_PLAN, memberNames } from './plan.ts'
+import { clockText, DEFAULT_PLAN, memberNames, rtuNames } from './plan.ts'
 import { Relay } from './relay.ts'
 import { parseScenario, SCENARIO_MOST, type Scenario } from './scenario.ts'
 import { SIGNALS, Signals } from './signals.ts'
@@ -51,6 +53,8 @@ export type ScenarioResult = {
   readonly recoveredMs: number | null
   readonly writes: WriteFigures
   readonly verified: { readonly certificates: number; readonly proofs: number; readonly assurances: number }
+  /** How it went with each device that was compromised. */
+  readonly devices: readonly DeviceStory[]
   /** How members ended that nobody had asked to. */
   readonly endings: readonly string[]
 }
@@ -101,25 +105,35 @@ async function inFolder(
   signals: Signals,
   cleanUp: (() => Promise<void>)[],
 ): Promise<ScenarioResult | undefined> {
-  const { members, deltaMs, heartbeatMs, loadPerSecond } = scenario
+  const { members, rtus, deltaMs, heartbeatMs, loadPerSecond } = scenario
   if (options.folder !== undefined && (await readPlaces(folder)) !== undefined)
     throw new CommandError('TESTNET_FOLDER', EXIT.usage, `there is a testnet in ${folder} already`, {
       advice: 'A scenario begins with a new one: choose another --dir.',
     })
   // Before the homes are made: refusals cost nothing.
   await refuseWhatCannotBe(scenario, options, folder)
-  say.remark(`making the homes of ${members} members in ${folder}`)
-  const places = await createHomes(folder, { ...DEFAULT_PLAN, members, rtus: 0, deltaMs, heartbeatMs })
-  const transport = options.network === 'netns' ? await Netns.prepare(places.members) : new Relay(places.members)
+  say.remark(`making the homes of ${members} members${rtus > 0 ? ` and ${rtus} RTUs` : ''} in ${folder}`)
+  const rtuIntervalMs = scenario.cycleMs
+  const places = await createHomes(folder, { ...DEFAULT_PLAN, members, rtus, deltaMs, heartbeatMs, rtuIntervalMs })
+  const netns = options.network === 'netns' ? await Netns.prepare(places.members, rtuNames(rtus)) : undefined
+  const transport = netns ?? new Relay(places.members)
   refuseLinks(scenario, transport)
   cleanUp.push(() => transport.close())
   await transport.open()
+  const machines = netns !== undefined && rtus > 0 ? new Machines(netns, places, scenario.learningCycles) : undefined
+  if (machines !== undefined) {
+    cleanUp.push(() => machines.close())
+    await machines.open()
+  }
   const lost = (): void => {
     say.remark('the warden of this testnet is gone, so it ends')
     signals.endNow()
   }
-  const testnet = await Testnet.prepare(places, loadPerSecond, lost, { transport })
-  const props = await propsOf(scenario, testnet, places, options, cleanUp)
+  const testnet = await Testnet.prepare(places, loadPerSecond, lost, {
+    transport,
+    mannerOf: machines && ((rtu) => machines.mannerOf(rtu)),
+  })
+  const props = { ...(await propsOf(scenario, testnet, places, options, cleanUp)), machines }
   let watcher: Watcher | undefined
   cleanUp.push(async () => {
     const stopped = testnet.stop()
@@ -141,7 +155,7 @@ async function inFolder(
   }
   say.remark('healing everything')
   await director.heal()
-  return judge(testnet, watcher, director, transport, signals)
+  return judge(testnet, watcher, director, transport, signals, scenario)
 }
 
 async function judge(
@@ -150,6 +164,7 @@ async function judge(
   director: Director,
   transport: Transport,
   signals: Signals,
+  { cycleMs }: Scenario,
 ): Promise<ScenarioResult> {
   const healedAt = performance.now()
   const recovered = await hasRecovered(watcher, signals)
@@ -158,7 +173,8 @@ async function judge(
   testnet.load.stop()
   const behind = await watcher.level(LEVEL_MS)
   const findings = await watcher.verdict()
-  const endings = testnet.members.flatMap(({ process }) =>
+  const devices = await judgeDevices(testnet, director.compromised, cycleMs, testnet.load.chainId)
+  const endings = [...testnet.members, ...testnet.rtus].flatMap(({ process }) =>
     process.unasked.map((ending) => `${process.name}: ${ending}`),
   )
   const filled = director.deeds.filter(({ verb }) => verb === 'fill').map(({ what }) => what)
@@ -171,6 +187,7 @@ async function judge(
     ...(recovered ? [] : [`the chain did not go on everywhere within ${RECOVERY_MS / 1000} s after all was healed`]),
     ...behind.map((name) => `${name} did not catch up`),
     ...(watcher.checker.acknowledgedCount === 0 ? ['nothing was acknowledged, so nothing was tried'] : []),
+    ...devices.reasons,
     ...findings.map(({ code, sentence }) => `${code}: ${sentence}`),
   ]
   const done: Record<string, number> = {}
@@ -187,6 +204,7 @@ async function judge(
     recoveredMs,
     writes: watcher.figures(),
     verified: watcher.checker.verified,
+    devices: devices.stories,
     endings,
   }
 }
@@ -216,6 +234,11 @@ async function refuseWhatCannotBe(scenario: Scenario, options: ScenarioOptions, 
     const line = first(verb)
     if (line !== undefined && what !== null) problems.push({ where: `line ${line}`, what })
   }
+  if (scenario.rtus > 0 && options.network !== 'netns')
+    problems.push({
+      where: 'rtus',
+      what: 'have a machine of their own each, which takes namespaces: root, and --network netns',
+    })
   refuse('fill', await refusesSmallDisk())
   refuse('slow', await refusesSlowDisk(options.folder === undefined ? folder : resolve(folder, '..')))
   refuse('clock', await refusesClock())
@@ -247,7 +270,7 @@ async function propsOf(
   { folder }: TestnetPlaces,
   { upgradeTo }: ScenarioOptions,
   cleanUp: (() => Promise<void>)[],
-): Promise<Props> {
+): Promise<Omit<Props, 'machines'>> {
   const disks = new Map<string, SmallDisk>()
   const clocks = new Map<string, WallClock>()
   for (const { place, manner } of testnet.members) {
@@ -280,6 +303,11 @@ export function resultLines(result: ScenarioResult): string[] {
       `${writes.unanswered} without an answer; longest time without any: ${seconds(writes.longestGapMs)}`,
     `after healing: ${recoveredMs === null ? 'did not go on' : `went on everywhere within ${seconds(recoveredMs)}`}`,
     `verified offline: ${verified.certificates} certificates, ${verified.proofs} proofs; ${verified.assurances} assurances compared`,
+    ...result.devices.map(
+      ({ rtu, reported, cyclesFromCompromise, cyclesFromReport, raters }) =>
+        `${rtu} compromised: reported ${reported.join(', ') || 'nothing'}; cut off by ${raters} peers ` +
+        `${cyclesFromCompromise ?? '?'} cycles after it, ${cyclesFromReport ?? '?'} after its report`,
+    ),
     ...result.endings.map((ending) => `ended by itself: ${ending}`),
     ...result.reasons.map((reason) => `reason: ${reason}`),
   ]

@@ -189,3 +189,57 @@ export function readReports(value: unknown): {
     observedAt: numberOf(reports['observedAt']),
   }
 }
+
+/** How a device stands. Heights: undefined where there is none. */
+export type DeviceStanding = {
+  readonly status: string
+  readonly blacklistedAt: number | undefined
+  readonly lastReportAt: number | undefined
+}
+
+/** A device's standing, from its JSON; `unknown` where there is none. */
+export function readDevice(value: unknown): DeviceStanding {
+  const root = objectOf(value)
+  return {
+    status: textOf(root['status']) || 'unknown',
+    blacklistedAt: numberOf(objectOf(root['blacklist'])['height']),
+    lastReportAt: readReports(value).lastHeight,
+  }
+}
+
+/** A point of the history of trust, from its JSON: the standing then, and the block's time (ms). */
+export function readPoint(value: unknown): { readonly status: string; readonly time: number } {
+  const root = objectOf(value)
+  return { status: textOf(root['status']), time: numberOf(root['time']) ?? 0 }
+}
+
+/** The first report with events that was made at `from` (ms) or later, of a list of events: its time and its categories. */
+export function readFirstEvent(
+  items: readonly unknown[],
+  from: number,
+): { readonly observedAt: number; readonly categories: readonly string[] } | undefined {
+  const events = items.map((item) => {
+    const root = objectOf(item)
+    return { observedAt: numberOf(root['observedAt']) ?? 0, category: textOf(root['category']) }
+  })
+  const later = events.filter(({ observedAt }) => observedAt >= from)
+  if (later.length === 0) return undefined
+  const observedAt = Math.min(...later.map((event) => event.observedAt))
+  const categories = later.filter((event) => event.observedAt === observedAt).map(({ category }) => category)
+  return { observedAt, categories: [...new Set(categories)].sort() }
+}
+
+/** Why a device was cut off, from the JSON of its trust. */
+export function readReason(value: unknown): {
+  readonly cause: string | undefined
+  readonly finalScorePpm: number | undefined
+  readonly raters: number
+} {
+  const reason = objectOf(objectOf(value)['blacklist'])
+  const opinions = reason['opinions']
+  return {
+    cause: textOf(reason['cause']) || undefined,
+    finalScorePpm: numberOf(reason['finalScorePpm']),
+    raters: Array.isArray(opinions) ? opinions.length : 0,
+  }
+}

@@ -90,23 +90,41 @@ export class Testnet {
   #stopping: Promise<void> | undefined
   #apiSeen = new Set<string>()
 
-  private constructor(places: TestnetPlaces, warden: Warden, load: Load, members: readonly Member[]) {
+  private constructor(
+    places: TestnetPlaces,
+    warden: Warden,
+    load: Load,
+    members: readonly Member[],
+    mannerOf?: (rtu: RtuPlace) => Manner,
+  ) {
     this.places = places
     this.#warden = warden
     this.load = load
     this.members = members
-    this.rtus = places.rtus.map((place) => ({ place, process: processOf(places.folder, place.name, 'rtu', warden) }))
+    this.rtus = places.rtus.map((place) => ({
+      place,
+      process: processOf(places.folder, place.name, 'rtu', warden, mannerOf && (() => mannerOf(place))),
+    }))
   }
 
   /**
    * Prepares the processes of `places`; nothing runs yet. `loadPerSecond` transactions are sent while it runs, to `loadKeysMax` different
-   * keys at most; `lost` is called if the warden ends before the testnet. `transport` (open) is the network between the members.
+   * keys at most; `lost` is called if the warden ends before the testnet. `transport` (open) is the network between the members;
+   * `mannerOf`: how RTUs are started, where that is not the plain way.
    */
   static async prepare(
     places: TestnetPlaces,
     loadPerSecond: number,
     lost: () => void,
-    { transport = LOOPBACK, loadKeysMax }: { readonly transport?: Transport; readonly loadKeysMax?: number } = {},
+    {
+      transport = LOOPBACK,
+      loadKeysMax,
+      mannerOf,
+    }: {
+      readonly transport?: Transport
+      readonly loadKeysMax?: number
+      readonly mannerOf?: ((rtu: RtuPlace) => Manner) | undefined
+    } = {},
   ): Promise<Testnet> {
     installNativePrimitives()
     const { folder } = places
@@ -128,7 +146,8 @@ export class Testnet {
         usable: () => process.state === 'running',
       })
     }
-    return new Testnet(places, warden, new Load(chainIdOf(genesis.value), sources, loadPerSecond, loadKeysMax), members)
+    const load = new Load(chainIdOf(genesis.value), sources, loadPerSecond, loadKeysMax)
+    return new Testnet(places, warden, load, members, mannerOf)
   }
 
   /**

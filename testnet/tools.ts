@@ -16,6 +16,7 @@ const PACKAGES = {
   tc: 'iproute2',
   nft: 'nftables',
   nsenter: 'util-linux',
+  unshare: 'util-linux',
   mount: 'mount',
   umount: 'mount',
 } as const

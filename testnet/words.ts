@@ -67,14 +67,17 @@ export class Words {
   }
 
   names(): string[] {
-    const names = this.take('the name of a member').split(',')
+    return this.namesOf('member', this.#names)
+  }
+
+  /** Names out of `all`, which are those of each `what`. */
+  namesOf(what: string, all: readonly string[]): string[] {
+    if (all.length === 0) throw new Unfit(`there is no ${what}`, `Write for example: ${what.toLowerCase()}s 5`)
+    const names = this.take(`the name of a ${what}`).split(',')
     for (const name of names)
-      if (!this.#names.includes(name))
-        throw new Unfit(
-          `"${name}" is no member`,
-          didYouMean(name, this.#names) ?? `The members are ${this.#names.join(', ')}`,
-        )
-    if (new Set(names).size < names.length) throw new Unfit('names a member twice')
+      if (!all.includes(name))
+        throw new Unfit(`"${name}" is no ${what}`, didYouMean(name, all) ?? `The ${what}s are ${all.join(', ')}`)
+    if (new Set(names).size < names.length) throw new Unfit(`names a ${what} twice`)
     return names
   }
 

@@ -38,6 +38,7 @@ export async function runRtu({ config, key, aliveWhile, ...options }: RtuDaemonO
     secretKey: key.secretKey(),
     segment: config.rtu.segment,
     intervalMs: config.rtu.intervalMs,
+    learningCycles: config.rtu.learningCycles,
     listen: config.rtu.listen,
     announce: config.rtu.announce,
     neighbours: [...new Set(config.rtu.neighbours.map(({ member }) => member))].map((publicKey) => ({

@@ -160,7 +160,7 @@ export class RtuNode {
     this.#cycle = createCycle(
       {
         ...CYCLE_DEFAULTS,
-        learningCycles: options.replay ? 0 : (options.times?.learningCycles ?? CYCLE_DEFAULTS.learningCycles),
+        learningCycles: options.replay ? 0 : (options.learningCycles ?? CYCLE_DEFAULTS.learningCycles),
         intervalMs: options.intervalMs,
         report: { ...REPORT_DEFAULTS, heartbeatMs: 0 },
       },

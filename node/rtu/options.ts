@@ -26,6 +26,8 @@ export type RtuOptions = {
   readonly segment: string
   readonly members: readonly (MemberName & MemberAddresses)[]
   readonly intervalMs: number
+  /** Cycles whose sights become the baseline; 60 if not given. */
+  readonly learningCycles?: number
   /** Where it listens for the other devices of its segment; none: it does not gossip with them. */
   readonly listen?: readonly string[]
   /** Addresses to name in their place. */
@@ -55,7 +57,7 @@ export type RtuOptions = {
       JudgeOptions &
       Pick<NeighboursOptions, 'cardsMs'> &
       Pick<OutboxOptions, 'resubmitMs'>
-  > & { readonly learningCycles?: number }
+  >
 }
 
 /** What an RTU may tell of itself. */

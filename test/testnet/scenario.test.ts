@@ -108,6 +108,27 @@ describe('scenario', () => {
     expect(found.map((line) => Number(/^line ([0-9]+)/.exec(line)?.[1]))).toEqual([...found.keys()].map((i) => i + 2))
   })
 
+  it('scenario: RTUs, their cycle and what they learn; who is compromised, and how devices are expected to stand', () => {
+    const scenario = read(
+      'rtus 5\ncycle 1s\nlearning 4\nat 9s compromise rtu-3, rtu-4\nat 9s expect blacklisted rtu-3 within 7s',
+    )
+    expect(scenario).toMatchObject({ rtus: 5, cycleMs: 1000, learningCycles: 4, lengthMs: 26_000 })
+    expect(scenario.steps.map((step) => step.act)).toEqual([
+      { verb: 'compromise', rtus: ['rtu-3', 'rtu-4'] },
+      { verb: 'standing', status: 'blacklisted', rtus: ['rtu-3'], withinMs: 7000 },
+    ])
+    expect(read('at 1s heal')).toMatchObject({ rtus: 0, cycleMs: 2000, learningCycles: 10 })
+  })
+
+  it('scenario: RTUs that are not there, members in their place, too little to learn → problems', () => {
+    expect(problems('at 1s compromise rtu-1')).toEqual(['line 1: there is no RTU. Write for example: rtus 5'])
+    expect(problems('rtus 2\nat 1s compromise rtu-3')[0]).toMatch(/^line 2: "rtu-3" is no RTU\. Did you mean rtu-/)
+    expect(problems('rtus 2\nat 1s expect trusted north')[0]).toMatch(/^line 2: "north" is no RTU/)
+    expect(problems('rtus 2\nat 1s kill rtu-1')[0]).toMatch(/^line 2: "rtu-1" is no member/)
+    expect(problems('rtus 51\nlearning 2\ncycle 1ms\nat 1s heal')).toHaveLength(3)
+    expect(problems('rtus 1\nat 1s expect trustd rtu-1')[0]).toMatch(/Did you mean trusted\?/)
+  })
+
   it('scenario: nothing to do, an act after the end, more acts than are allowed, a name twice → problems', () => {
     expect(problems('members 4')).toEqual(['the file: does nothing. Write for example: at 5s kill leader'])
     expect(problems('length 5s\nat 8s heal')).toEqual(['line 2: is at 8 s, after the end at 5 s'])

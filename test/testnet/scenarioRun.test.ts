@@ -68,6 +68,12 @@ describe('althing testnet --scenario', () => {
     expect([members.code, members.stderr]).toEqual([64, expect.stringContaining('--members')])
   })
 
+  it('RTUs have machines of their own, which relays cannot give: refused before homes are made', async () => {
+    const { code, stderr } = await refused('rtus 5\nat 5s compromise rtu-3\n')
+    expect([code, stderr]).toEqual([64, expect.stringContaining('--network netns')])
+    expect(stderr).not.toContain('making the homes')
+  })
+
   it('the result says what was done, what was acknowledged, and each reason', () => {
     const result: ScenarioResult = {
       ok: false,
@@ -81,6 +87,17 @@ describe('althing testnet --scenario', () => {
       recoveredMs: null,
       writes: { acknowledged: 9, unanswered: 1, p50Ms: 20, p99Ms: 90, longestGapMs: 2500, gapAtMs: 5000 },
       verified: { certificates: 4, proofs: 5, assurances: 6 },
+      devices: [
+        {
+          rtu: 'rtu-3',
+          cyclesFromCompromise: 2.4,
+          cyclesFromReport: 1.5,
+          reported: ['network.listener', 'process.unknown'],
+          cause: 'opinions',
+          finalTrustPpm: 70_000,
+          raters: 4,
+        },
+      ],
       endings: ['south: exit code 73'],
     }
     expect(resultLines(result)).toEqual([
@@ -89,6 +106,7 @@ describe('althing testnet --scenario', () => {
       'writes: 9 acknowledged (median 20 ms, 99 of 100 within 90 ms), 1 without an answer; longest time without any: 2.5 s',
       'after healing: did not go on',
       'verified offline: 4 certificates, 5 proofs; 6 assurances compared',
+      'rtu-3 compromised: reported network.listener, process.unknown; cut off by 4 peers 2.4 cycles after it, 1.5 after its report',
       'ended by itself: south: exit code 73',
       'reason: fork: a and b',
     ])

@@ -20,13 +20,12 @@ const fast = {
   paceMs: 20,
   refreshMs: 500,
   cardsMs: 500,
-  learningCycles: 1,
 }
 
 /** An RTU that watches a machine of its own, whose clock is the test's process's. */
 async function startOn(n: number, member: Member, machine: FakeMachine, over: Partial<RtuOptions> = {}): Promise<Rtu> {
   machine.monotonicMs = () => performance.now()
-  return startRtu(n, [member], { listen, machine, times: fast, ...over })
+  return startRtu(n, [member], { listen, machine, learningCycles: 1, times: fast, ...over })
 }
 
 /** RTUs 1 … n of one segment that all know and hear each other. */
