@@ -228,6 +228,14 @@ export class MemberNode {
     const signer = createSigner(chainId, options.secretKey)
     const gate = new RecordGate(record)
     const alsoAsked = named.filter((key) => key !== publicKey)
+    let isStartingAgain = false
+    const startAgain = (): void => {
+      // The seats of two eras may have waited for the same snapshot.
+      if (isStartingAgain) return
+      isStartingAgain = true
+      log.info({}, 'starting again with the ledger that came by the snapshot')
+      options.restart()
+    }
     const makeSeat = (): Seat => {
       const recorded = record.read()
       const start = seatStart({ chainId, executor, recorded, publicKey, recover: options.recover })
@@ -245,8 +253,7 @@ export class MemberNode {
           named: () => door.named,
           async join() {
             if (!(await growth.join())) return false
-            log.info({}, 'starting again with the ledger that came by the snapshot')
-            options.restart()
+            startAgain()
             return true
           },
           evidence(evidence) {

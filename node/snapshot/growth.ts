@@ -85,10 +85,12 @@ export class Growth {
     this.#pruner.committed()
   }
 
-  /** See `Joiner.join`; false at once where every block is to be replayed. */
+  /** See `Joiner.join`; false at once where every block is to be replayed. Who asks while one is under way, as in the next era, waits for that one. */
   async join(): Promise<boolean> {
     if (this.#options.join !== 'snapshot') return false
-    this.#joining = this.#joiner.join()
+    this.#joining ??= this.#joiner.join().finally(() => {
+      this.#joining = undefined
+    })
     return this.#joining
   }
 

@@ -181,6 +181,10 @@ export class Joiner {
     } finally {
       await staging.close()
     }
+    if (height <= this.#deps.head()) {
+      log.info({ height, head: this.#deps.head() }, 'the blocks were there before the snapshot: it is not needed')
+      return false
+    }
     await settle()
     log.info({ height, hash: toHex(sealed.hash).slice(0, 16) }, 'the snapshot is whole')
     return true

@@ -54,6 +54,7 @@ export class CatchingUp {
   readonly #duties: CatchingUpDuties
   #running: Promise<void> | undefined
   #looking: Promise<void> | undefined
+  #isJoining = false
   #target = 0
   #askAgainAt = 0
   #isBlind = false
@@ -87,7 +88,8 @@ export class CatchingUp {
 
   async #lookAt(peers: readonly PublicKeyHex[]): Promise<void> {
     for (const from of peers) {
-      if (this.#duties.isStopped()) return
+      // What is being joined by a snapshot is not replayed beside it.
+      if (this.#duties.isStopped() || this.#isJoining) return
       await this.#duties.ask(from, (peer) => this.#blocksFrom(peer))
     }
   }
@@ -121,6 +123,7 @@ export class CatchingUp {
 
   /** Whether another ledger stands ready; then nothing more is committed to this one. */
   async #joined(): Promise<boolean> {
+    this.#isJoining = true
     try {
       if (!(await this.#deps.join())) return false
       this.#duties.stop()
@@ -128,6 +131,8 @@ export class CatchingUp {
     } catch (error) {
       this.#deps.log.warn({ error: String(error) }, 'joining by a snapshot broke off')
       return false
+    } finally {
+      this.#isJoining = false
     }
   }
 
