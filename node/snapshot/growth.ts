@@ -85,7 +85,10 @@ export class Growth {
     this.#pruner.committed()
   }
 
-  /** See `Joiner.join`; false at once where every block is to be replayed. Who asks while one is under way, as in the next era, waits for that one. */
+  /**
+   * See `Joiner.join`; false at once where every block is to be replayed. Who asks while one is under way, as in the next era, waits for that
+   * one.
+   */
   async join(): Promise<boolean> {
     if (this.#options.join !== 'snapshot') return false
     this.#joining ??= this.#joiner.join().finally(() => {
