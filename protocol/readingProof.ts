@@ -21,7 +21,6 @@ import {
   type Batch,
   batchCodec,
   parseReading,
-  renderReading,
   type SignedReading,
   verifyReading,
   verifyReadingPath,
@@ -44,12 +43,11 @@ export type ReadingProof = {
 
 /** The one text of a proof, ASCII, ending with a line feed. */
 export function renderReadingProof({ reading, index, path, batch }: ReadingProof): string {
-  const { senml, signature } = JSON.parse(renderReading(reading)) as { senml: string; signature: string }
   const file = {
     format: 'althing-reading-proof',
     version: 1,
-    senml,
-    signature,
+    senml: reading.pack,
+    signature: toHex(reading.signature),
     index,
     path: path.map(toHex),
     batch: JSON.parse(renderProof(batch)) as object,
